@@ -1,0 +1,1 @@
+//! The effects of pitstop: reading the machine, providers, applying and undoing.
