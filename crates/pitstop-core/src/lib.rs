@@ -1,1 +1,10 @@
-//! What is wrong with a Python environment's native code, and what would mend it: pure logic, no I/O.
+//! What is wrong with a Python environment's native code, and what would mend it.
+//!
+//! Pure logic: this crate opens no file, reads no environment variable, prints nothing and has no unsafe code.
+//! It reads bytes through [`elf::Source`] and [`files::Files`], and a broken file is a finding in a report, never a
+//! reason to stop.
+#![forbid(unsafe_code)]
+
+pub mod elf;
+pub mod files;
+pub mod ldso;

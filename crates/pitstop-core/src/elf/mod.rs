@@ -1,0 +1,106 @@
+//! What one ELF file says about itself: the facts that a loader acts on, and nothing of where they lead.
+//!
+//! The dynamic section is reached through the program headers, as a loader reaches it; section headers may be
+//! stripped or stale and are never read. Structures follow the System V gABI (chapters 4 and 5) and, for versions,
+//! the GNU symbol versioning extension (LSB Core, "Symbol Versioning").
+
+use bstr::BString;
+
+/// Bytes at offsets: a file, or a buffer that holds one.
+///
+/// Reading may fail or come up short at any moment, because files change under their readers.
+pub trait Source {
+    /// The size in bytes when it was last asked for.
+    fn size_bytes(&self) -> u64;
+
+    /// Fills `buffer` from `offset`, or fails without saying how much was read.
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()>;
+}
+
+/// `EI_CLASS`: the width of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// `ELFCLASS32`.
+    Bits32,
+    /// `ELFCLASS64`.
+    Bits64,
+}
+
+/// `EI_DATA`: the byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// `ELFDATA2LSB`.
+    Little,
+    /// `ELFDATA2MSB`.
+    Big,
+}
+
+/// `e_type`, as far as a loader tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `ET_EXEC`: a program at a fixed address.
+    Executable,
+    /// `ET_DYN`: a shared object, or a position-independent program.
+    SharedObject,
+    /// Anything else, such as `ET_REL` (an object file) or `ET_CORE`.
+    Other(u16),
+}
+
+/// What must match between a program and the libraries it loads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// Width of an address.
+    pub class: Class,
+    /// Byte order.
+    pub encoding: Encoding,
+    /// `e_machine`, one of the `EM_*` values.
+    pub machine: u16,
+}
+
+/// The versions that an object asks of one of its needed libraries (`SHT_GNU_verneed`, one `Elf_Verneed`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionNeed {
+    /// `vn_file`: the soname of the library that must define them.
+    pub file: BString,
+    /// The versions, in the order of the file.
+    pub versions: Vec<NeededVersion>,
+}
+
+/// One version asked for (`Elf_Vernaux`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeededVersion {
+    /// `vna_name`, such as `GLIBC_2.38`.
+    pub name: BString,
+    /// `VER_FLG_WEAK`: the loader warns where it is absent, and goes on.
+    pub weak: bool,
+}
+
+/// The facts of one ELF file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elf {
+    /// Class, byte order and machine.
+    pub target: Target,
+    /// `EI_OSABI`.
+    pub os_abi: u8,
+    /// `e_type`.
+    pub kind: Kind,
+    /// Whether there is a `PT_DYNAMIC` segment; a static program has none.
+    pub dynamic: bool,
+    /// `PT_INTERP` without its terminator. Empty segments occur (opencv's `libQt5Core`), and count as none.
+    pub loader: Option<BString>,
+    /// `DT_SONAME`.
+    pub soname: Option<BString>,
+    /// `DT_NEEDED`, in order: the loader searches them in this order.
+    pub needed: Vec<BString>,
+    /// `DT_RPATH`, not expanded. As written: that a `DT_RUNPATH` beside it silences it is the loader's rule.
+    pub rpath: Option<BString>,
+    /// `DT_RUNPATH`, not expanded.
+    pub runpath: Option<BString>,
+    /// `DT_FLAGS_1`, 0 where absent.
+    pub flags_1: u64,
+    /// Versions asked of needed libraries.
+    pub version_needs: Vec<VersionNeed>,
+    /// Versions that this file defines (`SHT_GNU_verdef`), its own base name (`VER_FLG_BASE`) left out.
+    /// `None` where the file defines no versions at all, which the loader treats as "any version will do".
+    pub version_definitions: Option<Vec<BString>>,
+}
