@@ -9,3 +9,4 @@ pub mod elf;
 pub mod files;
 pub mod ldso;
 pub mod targets;
+pub mod words;

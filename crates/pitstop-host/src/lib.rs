@@ -5,3 +5,4 @@
 pub mod child;
 pub mod environment;
 pub mod python;
+pub mod verify;

@@ -109,6 +109,7 @@ mod tests {
             flags_1: 0,
             version_needs: Vec::new(),
             version_definitions: None,
+            dlopen_notes: Vec::new(),
         }
     }
 
