@@ -103,4 +103,32 @@ pub struct Elf {
     /// Versions that this file defines (`SHT_GNU_verdef`), its own base name (`VER_FLG_BASE`) left out.
     /// `None` where the file defines no versions at all, which the loader treats as "any version will do".
     pub version_definitions: Option<Vec<BString>>,
+    /// Libraries that its code may load by itself with `dlopen`, as far as its notes tell.
+    pub dlopen_notes: Vec<DlopenNote>,
+}
+
+/// Alternatives of one library that code loads with `dlopen`: one object of the JSON array in a note of owner `FDO`
+/// and type `0x407c0c0a` (UAPI group, "ELF dlopen metadata").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DlopenNote {
+    /// `soname`: names tried in this order; the first that loads is used.
+    pub sonames: Vec<BString>,
+    /// `feature`: what it is for, in a word.
+    pub feature: Option<String>,
+    /// `description`: what it is for, in a sentence.
+    pub description: Option<String>,
+    /// `priority`: what is lost without it.
+    pub priority: DlopenPriority,
+}
+
+/// `priority` of a [`DlopenNote`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DlopenPriority {
+    /// `required`: the core of the program does not work without it.
+    Required,
+    /// `recommended`: an important feature is lost without it. Also where the note names no priority.
+    #[default]
+    Recommended,
+    /// `suggested`: a secondary feature is lost without it.
+    Suggested,
 }
