@@ -8,5 +8,7 @@
 pub mod elf;
 pub mod files;
 pub mod ldso;
+pub mod locate;
+pub mod plan;
 pub mod targets;
 pub mod words;
