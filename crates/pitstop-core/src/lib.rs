@@ -8,3 +8,4 @@
 pub mod elf;
 pub mod files;
 pub mod ldso;
+pub mod plan;
