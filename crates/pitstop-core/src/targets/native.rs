@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::elf::{Elf, Kind};
+use crate::files::FileId;
 
 /// `DF_1_PIE`: a position-independent program. Linkers set it since binutils 2.26 (2016).
 const DF_1_PIE: u64 = 0x0800_0000;
@@ -30,6 +31,8 @@ pub enum Role {
 pub struct Native {
     /// Where it lies.
     pub path: PathBuf,
+    /// Which file that is: one file may lie under several names.
+    pub id: FileId,
     /// Its facts.
     pub elf: Arc<Elf>,
     /// What it is for.
