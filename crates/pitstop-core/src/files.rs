@@ -5,6 +5,11 @@ use std::sync::Arc;
 
 use crate::elf::Elf;
 
+#[cfg(any(test, feature = "testing"))]
+mod fake;
+#[cfg(any(test, feature = "testing"))]
+pub use fake::FakeFiles;
+
 /// Which file a path leads to, links followed: two paths with the same identity are one library to a loader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId {
