@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 use crate::run;
 
 /// What beside nixbox's own needs the tests use: a compiler for the loader's fixtures, and Python with venv.
-const PACKAGES: &[&str] = &["gcc", "libc6-dev", "binutils", "python3", "python3-venv", "python3-pip", "strace"];
+const PACKAGES: &[&str] =
+    &["gcc", "libc6-dev", "binutils", "python3", "python3-venv", "python3-pip", "strace"];
 
 /// Installs the Debian packages that are not there. Needs root for that, and nothing where all are there.
 pub(crate) fn debian_packages() -> Result<()> {
@@ -20,7 +21,8 @@ pub(crate) fn debian_packages() -> Result<()> {
     let uid = Command::new("id").arg("-u").output()?.stdout;
     let sudo: &[&str] = if uid == b"0\n" { &[] } else { &["sudo"] };
     let apt = |arguments: &[&str]| {
-        let mut words = sudo.iter().chain(&["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]).chain(arguments);
+        let mut words =
+            sudo.iter().chain(&["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]).chain(arguments);
         let Some(first) = words.next() else { bail!("no command") };
         run(Command::new(first).args(words).stdin(Stdio::null()))
     };

@@ -150,8 +150,12 @@ pub fn libraries_of_python(process: &Process<'_>, modules: &[PathBuf]) -> BTreeM
     };
     process.objects().iter().for_each(&mut add);
     let loadings: Vec<Loading> =
-        modules.par_iter().map(|module| process.load(module, None, &|soname, asker| no_fallback(soname, asker))).collect();
-    loadings.iter().flat_map(|loading| &loading.objects).filter(|object| object.rule != Rule::Path).for_each(add);
+        modules.par_iter().map(|module| process.load(module, None, &no_fallback)).collect();
+    loadings
+        .iter()
+        .flat_map(|loading| &loading.objects)
+        .filter(|object| object.rule != Rule::Path)
+        .for_each(add);
     libraries
 }
 
@@ -175,11 +179,14 @@ struct Findings {
 
 impl Findings {
     fn of(question: &Question<'_>, siblings: &Siblings<'_>, root: usize) -> Self {
-        let fallback = |soname: &BStr, asker: &Object| {
+        let fallback = |soname: &BStr, asker: FileId| {
             let comes_along = siblings.comes_along(soname, asker, question.requires);
             comes_along.or_else(|| question.provided.get(soname).cloned())
         };
         let loading = question.process.load(&question.natives[root].path, None, &fallback);
+        // A name through `..` says less than the one under which the file is known.
+        let path_of =
+            |object: &Object| siblings.path_of(object.id).map_or_else(|| object.path.clone(), Arc::from);
         let mut findings = Self {
             root,
             reached: loading.objects.iter().map(|object| object.id).collect(),
@@ -196,9 +203,11 @@ impl Findings {
             let (soname, asker) = (loading.soname(need), loading.object(need.by));
             match &need.outcome {
                 Outcome::Unusable { path, why } => {
-                    findings.unusable.push((path.clone(), why.clone(), asker.path.clone()));
+                    findings.unusable.push((path.clone(), why.clone(), path_of(asker)));
                 }
-                _ => findings.missing.push((soname.to_owned(), asker.path.clone(), versions_wanted(asker, soname))),
+                _ => {
+                    findings.missing.push((soname.to_owned(), path_of(asker), versions_wanted(asker, soname)))
+                }
             }
         }
         let first = loading.first_index();
@@ -207,8 +216,8 @@ impl Findings {
             if findings.missing.iter().any(|(soname, ..)| *soname == problem.file) {
                 continue;
             }
-            let found = problem.found_in.map(|index| (loading.object(index).path.clone(), index < first));
-            let by = loading.object(problem.by).path.clone();
+            let found = problem.found_in.map(|index| (path_of(loading.object(index)), index < first));
+            let by = path_of(loading.object(problem.by));
             findings.mismatched.push((problem.file.clone(), problem.version.clone(), found, by));
         }
         findings
@@ -221,7 +230,11 @@ impl Findings {
 
 fn versions_wanted(asker: &Object, soname: &BStr) -> Vec<BString> {
     let needs = asker.elf.version_needs.iter().filter(|need| need.file == soname);
-    needs.flat_map(|need| &need.versions).filter(|version| !version.weak).map(|version| version.name.clone()).collect()
+    needs
+        .flat_map(|need| &need.versions)
+        .filter(|version| !version.weak)
+        .map(|version| version.name.clone())
+        .collect()
 }
 
 /// Of libraries that no module reaches, those that no other of them reaches either; of a ring, the first.
@@ -281,8 +294,11 @@ fn gather(question: &Question<'_>, siblings: &Siblings<'_>, findings: Vec<Findin
                 add_asker(&mut entry.askers, root, by);
             }
             for (path, why, by) in found.unusable {
-                let entry =
-                    unusable.entry(path.clone()).or_insert_with(|| Unusable { path, why, askers: Vec::new() });
+                let entry = unusable.entry(path.clone()).or_insert_with(|| Unusable {
+                    path,
+                    why,
+                    askers: Vec::new(),
+                });
                 add_asker(&mut entry.askers, root, by);
             }
         }

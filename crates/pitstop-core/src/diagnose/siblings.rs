@@ -7,7 +7,6 @@ use bstr::{BStr, BString, ByteSlice};
 
 use crate::elf::Target;
 use crate::files::FileId;
-use crate::ldso::Object;
 use crate::targets::{Native, Role};
 
 /// The native files of an environment by the names that a loader would match: soname, and file name.
@@ -36,25 +35,33 @@ impl<'a> Siblings<'a> {
         Self { natives, by_name, by_id }
     }
 
+    /// The name under which a file of this environment is known.
+    pub(super) fn path_of(&self, id: FileId) -> Option<&'a Path> {
+        self.by_id.get(&id).map(|&index| self.natives[index].path.as_path())
+    }
+
     /// A file that will be loaded when `asker` is, because the asker's own package, or one that it requires, brings it:
     /// `torchvision` links torch's libraries and imports torch first.
     pub(super) fn comes_along(
         &self,
         soname: &BStr,
-        asker: &Object,
+        asker: FileId,
         requires: &dyn Fn(usize, usize) -> bool,
     ) -> Option<PathBuf> {
         let candidates = self.by_name.get(soname)?;
-        let asker = *self.by_id.get(&asker.id)?;
+        let asker = *self.by_id.get(&asker)?;
         let package = self.natives[asker].package;
         let same = |other: usize| match (package, self.natives[other].package) {
             // Without a RECORD, files that lie together belong together.
             (None, None) => lie_together(&self.natives[asker].path, &self.natives[other].path),
             (mine, its) => mine == its,
         };
-        let fits = |&&index: &&usize| index != asker && self.natives[index].elf.target == self.natives[asker].elf.target;
+        let fits = |&&index: &&usize| {
+            index != asker && self.natives[index].elf.target == self.natives[asker].elf.target
+        };
         let candidates = || candidates.iter().filter(fits);
-        let required = |other: Option<usize>| package.zip(other).is_some_and(|(mine, other)| requires(mine, other));
+        let required =
+            |other: Option<usize>| package.zip(other).is_some_and(|(mine, other)| requires(mine, other));
         let found = candidates()
             .find(|&&index| same(index))
             .or_else(|| candidates().find(|&&index| required(self.natives[index].package)))?;

@@ -113,6 +113,7 @@ mod tests {
             version_needs: Vec::new(),
             version_definitions: None,
             dlopen_notes: Vec::new(),
+            damaged_note: None,
         }
     }
 
