@@ -2,7 +2,12 @@
 //!
 //! Everything that touches the world is here, and nothing here decides what is wrong: that is `pitstop_core`'s.
 
+pub mod apply;
 pub mod child;
 pub mod environment;
+pub mod files;
+pub mod provide;
 pub mod python;
+mod reading;
 pub mod verify;
+pub mod walk;
