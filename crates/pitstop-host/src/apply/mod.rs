@@ -231,15 +231,24 @@ impl Venv {
         entries.extend(coming);
         let touched = self.times(touched, old, &entries)?;
         let manifest = Manifest::new(State::Applying, entries, touched);
-        if old.is_none() {
-            tree.make_folder(&manifest::folder())?;
-            // So that the time is right even if we are killed before the manifest, which knows it, is there.
-            if let Some(root) = manifest.touched.first() {
-                tree.set_time(None, root.before)?;
-            }
+        if old.is_some() {
+            return manifest.store(tree).map(|()| manifest);
         }
-        manifest.store(tree)?;
+        if let Err(error) = self.make_own_folder(&manifest) {
+            // The time of the root is known only here while no manifest says it. What cannot be removed is healed later.
+            let _ = self.remove_own_folder(Some(&manifest));
+            return Err(error);
+        }
         Ok(manifest)
+    }
+
+    fn make_own_folder(&self, manifest: &Manifest) -> Result<(), ApplyError> {
+        self.tree.make_folder(&manifest::folder())?;
+        // So that the time is right even if we are killed before the manifest, which knows it, is there.
+        if let Some(root) = manifest.touched.first() {
+            self.tree.set_time(None, root.before)?;
+        }
+        manifest.store(&self.tree)
     }
 
     /// The times that folders had before pitstop came, so far as they were there.
@@ -336,3 +345,6 @@ impl Venv {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

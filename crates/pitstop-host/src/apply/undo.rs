@@ -24,7 +24,7 @@ impl Venv {
         let mut manifest = match Manifest::find(tree)? {
             Found::Nothing => return Ok(Undone::default()),
             Found::Stub => {
-                self.remove_folder(None)?;
+                self.remove_own_folder(None)?;
                 return Ok(Undone { was_fixed: true, differences: Vec::new() });
             }
             Found::Manifest(manifest) => manifest,
@@ -50,8 +50,18 @@ impl Venv {
             reached(tree.sync(touched.path.as_ref()))?;
         }
         tree.empty_folder(&manifest::folder(), manifest::NAME)?;
-        self.remove_folder(Some(&manifest))?;
+        self.remove_own_folder(Some(&manifest))?;
         Ok(Undone { was_fixed: true, differences })
+    }
+
+    /// Takes back what an interrupted fix or undo left, and nothing else: a finished fix stays.
+    ///
+    /// [`Venv::apply`] and [`Venv::undo`] need no healing first; this is for whoever wants neither.
+    pub fn heal(&self) -> Result<Undone, ApplyError> {
+        match Manifest::find(&self.tree)? {
+            Found::Manifest(manifest) if manifest.state == State::Applied => Ok(Undone::default()),
+            _ => self.undo(),
+        }
     }
 
     /// Decides for each touched folder which time it will have in the end, and puts that in `before`.
@@ -69,7 +79,7 @@ impl Venv {
     }
 
     /// Removes `.pitstop` with what a killed run may have left in it, and sets the time of the root.
-    fn remove_folder(&self, manifest: Option<&Manifest>) -> Result<(), ApplyError> {
+    pub(super) fn remove_own_folder(&self, manifest: Option<&Manifest>) -> Result<(), ApplyError> {
         let tree = &self.tree;
         let recorded =
             manifest.and_then(|manifest| manifest.touched.iter().find(|touched| touched.path.is_none()));
