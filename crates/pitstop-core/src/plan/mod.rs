@@ -90,7 +90,6 @@ impl From<Inside> for String {
 
 /// One thing to do. Each is undone from the small record that the manifest keeps of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Operation {
     /// Make a folder, unless there is one. Undo removes it if it was made here and nothing else is in it.
     MakeFolder {
