@@ -4,11 +4,12 @@
 //! what it refuses with its reason, and what that cost. A provider that cannot work at all is an [`Error`].
 //!
 //! - [`host`]: what the machine already has, in places where the Python's own loader does not look;
+//! - [`nix`]: a package set, realised and kept alive by roots beside the venv.
 
-#[allow(dead_code, reason = "the next commits bring its users")]
 mod child;
 mod error;
 pub mod host;
+pub mod nix;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
