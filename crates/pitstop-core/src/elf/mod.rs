@@ -6,6 +6,23 @@
 
 use bstr::BString;
 
+mod dynamic;
+mod error;
+mod image;
+mod limits;
+mod note;
+mod read;
+mod symbol;
+mod version;
+mod window;
+
+pub use error::{ElfError, Fault, Structure};
+pub use read::defines_symbol;
+
+/// Bytes that [`Elf::read`] reads first, or all of a shorter file: who has them already saves a read by handing them out
+/// again.
+pub const FIRST_WINDOW_BYTES: u64 = 4096;
+
 /// Bytes at offsets: a file, or a buffer that holds one.
 ///
 /// Reading may fail or come up short at any moment, because files change under their readers.
@@ -15,6 +32,21 @@ pub trait Source {
 
     /// Fills `buffer` from `offset`, or fails without saying how much was read.
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()>;
+}
+
+impl Source for [u8] {
+    fn size_bytes(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        let found = usize::try_from(offset)
+            .ok()
+            .and_then(|start| self.get(start..)?.get(..buffer.len()))
+            .ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(found);
+        Ok(())
+    }
 }
 
 /// `EI_CLASS`: the width of an address.
@@ -105,6 +137,31 @@ pub struct Elf {
     pub version_definitions: Option<Vec<BString>>,
     /// Libraries that its code may load by itself with `dlopen`, as far as its notes tell.
     pub dlopen_notes: Vec<DlopenNote>,
+    /// Why a note could not be read, the first of them: a loader loads the file all the same.
+    pub damaged_note: Option<ElfError>,
+}
+
+impl Elf {
+    /// A shared object of which nothing else is known: no `PT_DYNAMIC`, no names.
+    #[must_use]
+    pub fn bare(target: Target) -> Self {
+        Self {
+            target,
+            os_abi: 0,
+            kind: Kind::SharedObject,
+            dynamic: false,
+            loader: None,
+            soname: None,
+            needed: Vec::new(),
+            rpath: None,
+            runpath: None,
+            flags_1: 0,
+            version_needs: Vec::new(),
+            version_definitions: None,
+            dlopen_notes: Vec::new(),
+            damaged_note: None,
+        }
+    }
 }
 
 /// Alternatives of one library that code loads with `dlopen`: one object of the JSON array in a note of owner `FDO`

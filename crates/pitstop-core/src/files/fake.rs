@@ -171,21 +171,8 @@ fn arrow<'a>(line: &str, rest: &'a str) -> (&'a str, &'a str) {
 
 fn facts(line: &str, words: &str) -> Elf {
     let target = Target { class: Class::Bits64, encoding: Encoding::Little, machine: EM_X86_64.0 };
-    let mut elf = Elf {
-        target,
-        os_abi: 0,
-        kind: Kind::SharedObject,
-        dynamic: true,
-        loader: None,
-        soname: None,
-        needed: Vec::new(),
-        rpath: None,
-        runpath: None,
-        flags_1: 0,
-        version_needs: Vec::new(),
-        version_definitions: None,
-        dlopen_notes: Vec::new(),
-    };
+    let mut elf = Elf::bare(target);
+    elf.dynamic = true;
     for word in words.split_whitespace() {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         match key {
