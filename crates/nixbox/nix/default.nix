@@ -17,11 +17,14 @@ let
   unit = id: given:
     let
       u = given // { outputs = outputsOf.${id} or (if lib.hasSuffix ".cc" id then [ "out" "lib" ] else [ "out" ]); };
+      meta = facts.${id} or (facts.${lib.head (lib.splitString "." id)} or { });
       early = id == "glibc" || id == "nixbox.libgcc";
     in
     derive {
-      inherit (u) pname version outputs;
-      meta = facts.${id} or (facts.${lib.head (lib.splitString "." id)} or { });
+      inherit (u) pname outputs;
+      # A package that this Debian lacks has the version that the facts know, or none that means anything.
+      version = meta.version or u.version;
+      meta = removeAttrs meta [ "version" ];
       builder = "/bin/bash";
       args = [ ./unit.sh ];
       env = {

@@ -7,7 +7,7 @@ in
   cudaPackages_12 = unfree "CUDA EULA";
   cudaPackages_13 = unfree "CUDA EULA";
   mkl = unfree "issl";
-  openssl_1_1.knownVulnerabilities = [ "OpenSSL 1.1 is past its end of life" ];
+  openssl_1_1 = { version = "1.1.1w"; knownVulnerabilities = [ "OpenSSL 1.1 is past its end of life" ]; };
   olm.knownVulnerabilities = [ "The libolm end‐to‐end encryption library is deprecated" ];
   # For tests: three that could be built if they were allowed.
   "nixbox.unfree" = unfree "unfree";

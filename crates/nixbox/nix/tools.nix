@@ -60,7 +60,7 @@ let
   symlinkJoin = { name, paths, postBuild ? "", ... }:
     runCommand name { paths = map (p: "${p}") paths; } ''
       mkdir -p "$out"
-      for path in $paths; do cp -rsf --no-preserve=mode "$path/." "$out/"; done
+      for path in $paths; do cp -rsf --no-preserve=mode "$path"/* "$out/"; done
       ${postBuild}
     '';
 
@@ -102,7 +102,8 @@ in
   nixbox = {
     system = symlinkJoin {
       name = "nixbox-system";
-      paths = map (id: lib.getBin all.${id}) systemPrograms;
+      paths = map (id: lib.getBin all.${id}) systemPrograms
+        ++ [ (lib.getBin all.glibc) (pkgs.writeShellScriptBin "which" "type -P \"$@\"") ];
     };
   };
 }

@@ -22,13 +22,10 @@ fetch() {
     [ ${#wanted[@]} -gt 0 ] || return 0
     local folder
     folder=$(mktemp -d "$state/debs/fetch.XXXXXX")
-    # One by one in a folder of its own: the name of the file is apt's affair.
-    for deb in "${wanted[@]}"; do
-        mkdir "$folder/one"
-        (cd "$folder/one" && apt-get -q=2 -o APT::Sandbox::User= download "$deb")
-        mv "$folder"/one/*.deb "$state/debs/${deb/=/_}.deb"
-        rmdir "$folder/one"
-    done
+    # A cache of its own, for some machines are told to keep none, and reading all lists takes a second.
+    mkdir -p "$state/apt-cache/archives/partial"
+    (cd "$folder" && apt-get -q=2 -o APT::Sandbox::User= -o Dir::Cache="$state/apt-cache" download "${wanted[@]}")
+    for deb in "${wanted[@]}"; do mv "$folder/${deb%%=*}"_*.deb "$state/debs/${deb/=/_}.deb"; done
     rmdir "$folder"
 }
 
@@ -147,6 +144,10 @@ mend_scripts() {
     done
 }
 
+if [ -z "$debs" ]; then
+    printf 'nixbox: this Debian has no package with the libraries of %s\n' "$unit" >&2
+    exit 1
+fi
 fetch
 cd "$(mktemp -d)"
 lay_out

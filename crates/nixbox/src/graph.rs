@@ -44,7 +44,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
 
 /// Packages for tests of refusals, each a library that could be built.
 const REFUSED: &[(&str, &str)] =
-    &[("nixbox.unfree", "libargon2-1"), ("nixbox.insecure", "libargon2-1"), ("nixbox.broken", "libargon2-1")];
+    &[("nixbox.unfree", "libyaml-0-2"), ("nixbox.insecure", "libyaml-0-2"), ("nixbox.broken", "libyaml-0-2")];
 
 /// The part of gcc's runtime that glibc itself opens; apart, for gcc's own needs glibc.
 const LIBGCC: &str = "nixbox.libgcc";

@@ -183,10 +183,15 @@ impl Machine<'_> {
     /// Nothing is here that NixOS does not have: no `/lib64`, no `/lib`, no `/usr/lib`, no ld.so.cache.
     fn root_file_system(&self, command: &mut Command) {
         let system = self.nixbox.system();
+        // Folders that bwrap makes on the way to something else would be closed to others.
+        for folder in ["/bin", "/home", "/run", "/run/current-system", "/usr", "/usr/bin", "/var", "/var/tmp"] {
+            command.args(["--perms", "0755", "--dir", folder]);
+        }
         command.arg("--ro-bind").arg(self.nixbox.nix()).arg("/nix");
         command.args(["--tmpfs", "/nix/var/nixbox"]);
         command.arg("--ro-bind").arg(self.room.path().join("sockets")).arg("/nix/var/nix/daemon-socket");
-        command.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/var/tmp"]);
+        command.args(["--proc", "/proc", "--dev", "/dev"]);
+        command.args(["--perms", "1777", "--tmpfs", "/tmp", "--perms", "1777", "--tmpfs", "/var/tmp"]);
         command.arg("--symlink").arg(&system.glibc).arg("/run/glibc");
         command.arg("--symlink").arg(&system.profile).arg("/run/current-system/sw");
         command.arg("--symlink").arg(system.profile.join("bin/bash")).arg("/bin/sh");
