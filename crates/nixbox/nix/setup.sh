@@ -8,3 +8,8 @@ for _nixbox_input in $initialPath; do _nixbox_path=$_nixbox_path$_nixbox_input/b
 if [ "${PATH:-}" = /path-not-set ]; then PATH=; fi
 export PATH=${_nixbox_path%:}${PATH:+:$PATH}
 unset _nixbox_path _nixbox_input
+
+# nix-shell runs the shell hook only where this function is.
+runHook() {
+    if [ -n "${!1:-}" ]; then eval "${!1}"; fi
+}

@@ -181,7 +181,9 @@ impl Graph<'_> {
         internal: bool,
     ) -> Result<Unit> {
         let record = |name: &String| {
-            self.index.get(name).ok_or_else(|| Error::Broken(format!("apt knows no package {name}, for {id}")))
+            self.index
+                .get(name)
+                .ok_or_else(|| Error::Broken(format!("apt knows no package {name}, for {id}")))
         };
         let records = packages.iter().map(record).collect::<Result<Vec<_>>>()?;
         let mut needs: BTreeSet<String> = BTreeSet::new();
@@ -190,7 +192,8 @@ impl Graph<'_> {
                 continue;
             }
             let owner = self.unit_of(need);
-            let same_knot = knotted.contains_key(&owner) && (internal || knotted.get(id) == knotted.get(&owner));
+            let same_knot =
+                knotted.contains_key(&owner) && (internal || knotted.get(id) == knotted.get(&owner));
             needs.insert(if same_knot { format!("debian.{need}") } else { owner });
         }
         match id {
@@ -209,7 +212,9 @@ impl Graph<'_> {
             version: version.to_owned(),
             debs: packages.iter().zip(&records).map(|(name, it)| format!("{name}={}", it.version)).collect(),
             sums: records.iter().map(|record| record.sha256.clone()).collect(),
-            sonames: attribute.map(|it| it.sonames.iter().map(|&name| name.to_owned()).collect()).unwrap_or_default(),
+            sonames: attribute
+                .map(|it| it.sonames.iter().map(|&name| name.to_owned()).collect())
+                .unwrap_or_default(),
             needs,
             internal,
             program: PROGRAMS.iter().any(|(program, _)| *program == id),
@@ -219,7 +224,12 @@ impl Graph<'_> {
 
 /// nixpkgs' `pname` of an attribute, near enough: the last part of its path.
 fn pname(id: &str) -> String {
-    let known = [("stdenv.cc.cc", "gcc"), ("gfortran.cc", "gfortran"), ("python311", "python3"), ("libGL", "libglvnd")];
+    let known = [
+        ("stdenv.cc.cc", "gcc"),
+        ("gfortran.cc", "gfortran"),
+        ("python311", "python3"),
+        ("libGL", "libglvnd"),
+    ];
     if let Some((_, name)) = known.iter().find(|(path, _)| *path == id) {
         return (*name).to_owned();
     }

@@ -184,7 +184,8 @@ impl Machine<'_> {
     fn root_file_system(&self, command: &mut Command) {
         let system = self.nixbox.system();
         // Folders that bwrap makes on the way to something else would be closed to others.
-        for folder in ["/bin", "/home", "/run", "/run/current-system", "/usr", "/usr/bin", "/var", "/var/tmp"] {
+        for folder in ["/bin", "/home", "/run", "/run/current-system", "/usr", "/usr/bin", "/var", "/var/tmp"]
+        {
             command.args(["--perms", "0755", "--dir", folder]);
         }
         command.arg("--ro-bind").arg(self.nixbox.nix()).arg("/nix");

@@ -37,5 +37,6 @@ pub(crate) fn check() -> Result<()> {
 
 /// Whether a program of this name is in `PATH`.
 pub(crate) fn installed(program: &str) -> bool {
-    std::env::split_paths(&search_path()).any(|folder: std::path::PathBuf| Path::new(&folder).join(program).is_file())
+    std::env::split_paths(&search_path())
+        .any(|folder: std::path::PathBuf| Path::new(&folder).join(program).is_file())
 }

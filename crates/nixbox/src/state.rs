@@ -40,7 +40,9 @@ impl Nixbox {
     /// The same with a state folder of one's choice.
     pub fn open_in(folder: &Path, say: &mut dyn FnMut(&str)) -> Result<Nixbox> {
         requirements::check()?;
-        for name in ["root/nix/store", "root/nix/var/nixbox/debs", "root/nix/var/nix/daemon-socket", "sets", "rooms"] {
+        for name in
+            ["root/nix/store", "root/nix/var/nixbox/debs", "root/nix/var/nix/daemon-socket", "sets", "rooms"]
+        {
             fs_err::create_dir_all(folder.join(name))?;
         }
         let folder = fs_err::canonicalize(folder)?;
@@ -71,10 +73,10 @@ impl Nixbox {
     pub fn build(&self, attributes: &[&str]) -> Result<Vec<PathBuf>> {
         let library = |name: &&str| format!("(lib.getLib {name})");
         let wanted: Vec<String> = attributes.iter().map(library).collect();
-        let expression = format!("with import {} {{ }}; [ {} ]", self.system.nixpkgs.display(), wanted.join(" "));
+        let expression =
+            format!("with import {} {{ }}; [ {} ]", self.system.nixpkgs.display(), wanted.join(" "));
         let what = format!("building {}", attributes.join(" "));
-        let printed =
-            host::run(&self.nix(), &what, &["nix-build", "--no-out-link", "-E", &expression])?;
+        let printed = host::run(&self.nix(), &what, &["nix-build", "--no-out-link", "-E", &expression])?;
         Ok(printed.lines().map(PathBuf::from).collect())
     }
 
@@ -88,7 +90,8 @@ impl Nixbox {
         let copy = folder.join("bin").join(name);
         fs_err::create_dir_all(folder.join("bin"))?;
         fs_err::copy(program, &copy)?;
-        let dynamic = std::process::Command::new("patchelf").arg("--print-interpreter").arg(&copy).output()?;
+        let dynamic =
+            std::process::Command::new("patchelf").arg("--print-interpreter").arg(&copy).output()?;
         if dynamic.status.success() {
             let gcc = self.build(&["stdenv.cc.cc"])?;
             let glibc = self.system.glibc.join("lib");
@@ -145,7 +148,8 @@ fn build(folder: &Path, made: &Path, lists: &Lists, say: &mut dyn FnMut(&str)) -
     let nixpkgs = add(&nix, &source)?;
 
     say("building the base system, which takes some minutes the first time");
-    let root = format!("/nix/var/nix/gcroots/nixbox-{}", made.file_name().unwrap_or_default().to_string_lossy());
+    let root =
+        format!("/nix/var/nix/gcroots/nixbox-{}", made.file_name().unwrap_or_default().to_string_lossy());
     let expression = format!(
         "with import {} {{ config = {{ }}; }}; [ glibc nixbox.system (lib.getLib stdenv.cc.cc) stdenv ]",
         nixpkgs.display()

@@ -50,9 +50,9 @@ impl Table {
                 continue;
             }
             // An attribute that names an output is the package with that output.
-            let attribute = table.attributes.entry(nix.strip_suffix(".cc.lib").map_or(nix, |stem| {
-                &nix[..stem.len() + ".cc".len()]
-            }));
+            let attribute = table
+                .attributes
+                .entry(nix.strip_suffix(".cc.lib").map_or(nix, |stem| &nix[..stem.len() + ".cc".len()]));
             let attribute = attribute.or_default();
             if !package.is_empty() {
                 attribute.packages.insert(package);

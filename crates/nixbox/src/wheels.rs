@@ -12,8 +12,10 @@ pub fn download(requirement: &str, python: &str, cache: &Path) -> Result<PathBuf
     if !installed("python3") {
         return Err(Error::NotInstalled { program: "python3", package: "python3-pip" });
     }
-    let name: String =
-        requirement.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
+    let name: String = requirement
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' })
+        .collect();
     let folder = cache.join(format!("{name}-cp{python}"));
     if folder.exists() {
         return Ok(folder);
