@@ -100,6 +100,13 @@ in
   mkShellNoCC = given: pkgs.mkShell given;
 
   nixbox = {
+    # Python as Debian ships it: a foreign program here, whose loader is /lib64/ld-linux-x86-64.so.2.
+    foreignPython = derive {
+      pname = "foreign-python3";
+      inherit (all.python311) version builder args;
+      env = removeAttrs all.python311.drvAttrs [ "name" "system" "outputs" "builder" "args" ]
+        // { finish = ""; loader = ""; needs = ""; sonames = ""; shell = ""; };
+    };
     system = symlinkJoin {
       name = "nixbox-system";
       paths = map (id: lib.getBin all.${id}) systemPrograms

@@ -26,6 +26,7 @@ mod machine;
 mod requirements;
 mod set;
 mod state;
+mod store_copy;
 mod table;
 pub mod wheels;
 

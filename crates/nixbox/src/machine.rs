@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use crate::Nixbox;
 use crate::error::Result;
 use crate::host::{Bind, Daemon, search_path};
+use crate::store_copy::StoreCopy;
 
 /// The user's folder in every machine.
 pub const HOME: &str = "/home/user";
@@ -22,11 +23,19 @@ pub struct MachineBuilder<'a> {
     network: bool,
     home: Option<PathBuf>,
     root: bool,
+    own_store: bool,
 }
 
 impl<'a> MachineBuilder<'a> {
     pub(crate) fn new(nixbox: &'a Nixbox) -> Self {
-        MachineBuilder { nixbox, binds: Vec::new(), network: false, home: None, root: false }
+        MachineBuilder {
+            nixbox,
+            binds: Vec::new(),
+            network: false,
+            home: None,
+            root: false,
+            own_store: false,
+        }
     }
 
     /// Shows the host's `from` at `to`, which may not lie in `/nix`.
@@ -57,6 +66,14 @@ impl<'a> MachineBuilder<'a> {
         self
     }
 
+    /// Gives the machine a store of its own, with all that the shared one has: for what would take
+    /// paths from other machines, such as `nix-collect-garbage`. Takes a second or so.
+    #[must_use]
+    pub fn own_store(mut self, on: bool) -> Self {
+        self.own_store = on;
+        self
+    }
+
     /// Starts the machine's nix-daemon.
     pub fn start(mut self) -> Result<Machine<'a>> {
         let room = tempfile::Builder::new().prefix("machine-").tempdir_in(self.nixbox.rooms())?;
@@ -67,14 +84,19 @@ impl<'a> MachineBuilder<'a> {
         let mut binds = vec![Bind { from: home.clone(), to: PathBuf::from(HOME), writable: true }];
         binds.append(&mut self.binds);
         let system = self.nixbox.system();
-        let daemon = Daemon::start(&self.nixbox.nix(), &system.glibc, sockets, &binds)?;
+        let shared = self.nixbox.nix();
+        let store_copy = if self.own_store { Some(StoreCopy::new(&shared, room.path())?) } else { None };
+        let nix = store_copy.as_ref().map_or(shared, |copy| copy.nix.clone());
+        let daemon = Daemon::start(&nix, &system.glibc, sockets, &binds)?;
         Ok(Machine {
             nixbox: self.nixbox,
             binds,
             network: self.network,
             home,
             root: self.root,
+            nix,
             _daemon: daemon,
+            _store_copy: store_copy,
             room,
         })
     }
@@ -88,8 +110,10 @@ pub struct Machine<'a> {
     network: bool,
     home: PathBuf,
     root: bool,
-    // Before the folder that its socket is in.
+    nix: PathBuf,
+    // In this order they end: the daemon, its store, the folder that has its socket.
     _daemon: Daemon,
+    _store_copy: Option<StoreCopy>,
     room: tempfile::TempDir,
 }
 
@@ -188,7 +212,7 @@ impl Machine<'_> {
         {
             command.args(["--perms", "0755", "--dir", folder]);
         }
-        command.arg("--ro-bind").arg(self.nixbox.nix()).arg("/nix");
+        command.arg("--ro-bind").arg(&self.nix).arg("/nix");
         command.args(["--tmpfs", "/nix/var/nixbox"]);
         command.arg("--ro-bind").arg(self.room.path().join("sockets")).arg("/nix/var/nix/daemon-socket");
         command.args(["--proc", "/proc", "--dev", "/dev"]);

@@ -3,6 +3,8 @@
 //! These tests need Nix, bubblewrap and patchelf. Without one of them they fail and name it: a
 //! test that skips itself says nothing.
 
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "the helpers are part of the tests")]
+
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -253,6 +255,56 @@ fn a_link_in_the_home_keeps_a_store_path_alive() {
 }
 
 #[test]
+fn garbage_is_collected_in_a_store_of_ones_own() {
+    let machine = nixbox().machine().own_store(true).start().unwrap();
+    let script = "nix-build '<nixpkgs>' -A libffi -o kept; lost=$(nix-build --no-out-link '<nixpkgs>' -A nixbox.foreignPython)
+        nix-collect-garbage; ls kept/lib/libffi.so.8; ! test -e $lost; python3.11 -c 'import ssl'; echo $lost >lost";
+    let ran = machine.sh(script).unwrap();
+    assert!(ran.ok, "{}{}", ran.stdout, ran.stderr);
+    let lost = std::fs::read_to_string(machine.home().join("lost")).unwrap();
+    // Nobody else has lost anything: the shared store may have it or not, but is whole.
+    sh(&format!(
+        "nix-store -q --requisites /run/glibc/; ! test -e {} || nix-store --verify-path {0}",
+        lost.trim()
+    ));
+}
+
+#[test]
+fn a_foreign_python_is_at_hand() {
+    let machine = nixbox().machine().start().unwrap();
+    let ran = machine.sh("nix-build '<nixpkgs>' -A nixbox.foreignPython; patchelf --print-interpreter result/bin/python3.11; result/bin/python3.11").unwrap();
+    assert!(ran.stdout.contains("/lib64/ld-linux-x86-64.so.2"), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.code, Some(127), "{}", ran.stderr);
+}
+
+#[test]
+fn a_killed_owner_leaves_no_process_behind() {
+    // A test cannot kill itself and look on: another process of this very program owns the machine.
+    if std::env::var_os("NIXBOX_TEST_HANG").is_some() {
+        let machine = nixbox().machine().start().unwrap();
+        println!("{}", machine.home().parent().unwrap().display());
+        machine.sh("nix-store --version; sleep 1000").unwrap();
+        return;
+    }
+    let mut owner = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_killed_owner_leaves_no_process_behind", "--nocapture"])
+        .env("NIXBOX_TEST_HANG", "1")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(owner.stdout.take().unwrap()));
+    let room =
+        lines.map_while(Result::ok).find_map(|line| line.find('/').map(|at| line[at..].to_owned())).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(running(&room) > 1);
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    gone(&room);
+    // Its folder is all that a killed process leaves.
+    std::fs::remove_dir_all(&room).unwrap();
+}
+
+#[test]
 fn no_process_is_left_behind() {
     let mark = format!("nixbox-test-{}", std::process::id());
     let machine = nixbox().machine().start().unwrap();
@@ -264,12 +316,19 @@ fn no_process_is_left_behind() {
     assert!(ran.ok, "{}", ran.stderr);
     assert!(running(&folder.to_string_lossy()) > 0, "the daemon is named by its folder");
     drop(machine);
+    gone(&mark);
+    gone(&folder.to_string_lossy());
+    assert!(!folder.exists());
+}
+
+/// Waits until no process has `mark`.
+#[track_caller]
+fn gone(mark: &str) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
-    while running(&mark) + running(&folder.to_string_lossy()) > 0 {
-        assert!(std::time::Instant::now() < deadline, "something is left");
+    while running(mark) > 0 {
+        assert!(std::time::Instant::now() < deadline, "something of {mark} is left");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    assert!(!folder.exists());
 }
 
 /// How many processes have `mark` in their command line or in what they mounted.
