@@ -12,7 +12,8 @@ const PACKAGES: &[&str] =
 
 /// Installs the Debian packages that are not there. Needs root for that, and nothing where all are there.
 pub(crate) fn debian_packages() -> Result<()> {
-    let wanted = PACKAGES.iter().copied().chain(nixbox::requirements().iter().copied());
+    let requirements = nixbox::requirements();
+    let wanted = PACKAGES.iter().copied().chain(requirements.iter().copied());
     let missing: Vec<&str> = wanted.filter(|package| !installed(package)).collect();
     if missing.is_empty() {
         return Ok(());
