@@ -1,1 +1,3 @@
 //! The effects of pitstop: reading the machine, providers, applying and undoing.
+
+pub mod loader;
