@@ -6,6 +6,7 @@ pub mod apply;
 pub mod child;
 pub mod environment;
 pub mod files;
+pub mod loader;
 pub mod provide;
 pub mod python;
 mod reading;

@@ -68,6 +68,9 @@ pub enum LoaderError {
     /// No `path.system_dirs` line, and no such list in `--help` either.
     #[error("the loader's diagnostics name no default folder")]
     NoSystemDirs,
+    /// The file is not that of a loader.
+    #[error("not a loader of glibc: it has no symbol _rtld_global")]
+    NoLoader,
     /// No list of folders in the file.
     #[error("no list of default folders in the loader's file")]
     NoSystemDirsInFile,
@@ -120,6 +123,10 @@ impl Loader {
         bytes: &[u8],
         machine: &Machine,
     ) -> Result<Loader, LoaderError> {
+        // All loaders of glibc export it, and nothing else does (`sysdeps/generic/ldsodefs.h`).
+        if !bytes.contains_str("_rtld_global") {
+            return Err(LoaderError::NoLoader);
+        }
         let system_dirs = system_dirs_in(bytes).ok_or(LoaderError::NoSystemDirsInFile)?;
         let version = version_in(bytes);
         // The names are in every loader since 2.33, whatever the processor can do.

@@ -17,7 +17,7 @@ use super::dst::{self, PathKind, Tokens};
 use super::loader::{Flavour, Loader};
 use super::loading::{Object, Shortfall};
 use super::process::Process;
-use crate::elf::{Class, Elf, Kind};
+use crate::elf::{Elf, Kind};
 use crate::files::{FileId, Files, Opened};
 
 /// A number given to each distinct thing, counted from 0.
@@ -463,12 +463,4 @@ pub(super) fn refusal(elf: &Elf, by_dlopen: bool) -> Option<&'static str> {
         return Some("shared object cannot be dlopen()ed");
     }
     None
-}
-
-/// "wrong ELF class", as the loader words it for its own class.
-pub(super) fn wrong_class(class: Class) -> &'static str {
-    match class {
-        Class::Bits64 => "wrong ELF class: ELFCLASS32",
-        Class::Bits32 => "wrong ELF class: ELFCLASS64",
-    }
 }

@@ -10,7 +10,7 @@ use bstr::{BStr, ByteSlice};
 use super::glibc;
 use super::loader::Flavour;
 use super::loading::{Loading, ObjectIndex};
-use super::memo::{Found, Hit, How, Memo, Mismatch, Name, Number, verify, wrong_class};
+use super::memo::{Found, Hit, How, Memo, Mismatch, Name, Number, verify};
 use super::process::Process;
 use crate::files::{Files, Opened};
 
@@ -217,9 +217,4 @@ impl Recorder<'_, '_> {
         self.note(path, rule, verdict);
         ends
     }
-}
-
-/// The message for a root that has the wrong class.
-pub(super) fn wrong_class_of(memo: &Memo) -> Arc<str> {
-    wrong_class(memo.loader.target.class).into()
 }
