@@ -11,5 +11,6 @@ pub mod files;
 pub mod ldso;
 pub mod locate;
 pub mod plan;
+pub mod report;
 pub mod targets;
 pub mod words;

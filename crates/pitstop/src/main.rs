@@ -1,2 +1,13 @@
-//! The `pitstop` command.
-fn main() {}
+//! The `pitstop` command: makes Python packages with native code run on machines that lack their libraries.
+
+mod args;
+mod commands;
+mod error;
+mod exit;
+mod output;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    args::parse().map_or_else(ExitCode::from, |arguments| commands::run(&arguments).into())
+}

@@ -1,0 +1,379 @@
+//! Looking at an environment: its Python, its loader, its native files and their packages, all read once.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bstr::{BString, ByteSlice};
+use pitstop_core::diagnose::{Diagnosis, Question, diagnose, libraries_of_python};
+use pitstop_core::elf::Elf;
+use pitstop_core::files::{Files, Opened};
+use pitstop_core::ldso::{self, Loader, Process, StartError};
+use pitstop_core::targets::{Native, Owner, Owners, Python, Role, classify};
+
+use crate::environment::Environment;
+use crate::files::{SystemFiles, defines_symbol};
+use crate::loader::{self, AskError};
+use crate::metadata;
+use crate::python::{self, PythonError};
+use crate::walk::{self, Tree, walk};
+
+/// Whether programs may be run to learn about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// The environment's Python and its loader are asked.
+    Allowed,
+    /// Nothing is run; files are read instead.
+    Never,
+}
+
+/// Something that could not be read, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// What.
+    pub path: PathBuf,
+    /// Why.
+    pub cause: String,
+}
+
+/// A program that cannot start here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranded {
+    /// Which, as an index into the natives.
+    pub native: usize,
+    /// The loader that it names.
+    pub loader: PathBuf,
+    /// Whether that loader is there, and of use.
+    pub loader_exists: bool,
+    /// Sonames that it does not find.
+    pub missing: Vec<BString>,
+}
+
+/// Why an environment cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum SurveyError {
+    /// No Python was found for it.
+    #[error("{} has no Python: {cause}", .root.display())]
+    NoPython {
+        /// The environment.
+        root: PathBuf,
+        /// What is wrong with the one it names.
+        cause: String,
+    },
+    /// Python's executable is no program of this machine.
+    #[error("the Python of this environment cannot be started")]
+    Start(#[from] StartError),
+    /// Its loader tells nothing.
+    #[error("the loader of this environment's Python cannot be asked")]
+    Loader(#[from] AskError),
+    /// Python needs no loader: a static build, which can load no extension modules.
+    #[error("{} is a static program: it cannot load native modules", .0.display())]
+    StaticPython(PathBuf),
+}
+
+/// An environment, looked at.
+pub struct Survey {
+    /// The environment.
+    pub environment: Environment,
+    /// Its Python.
+    pub python: Python,
+    /// Why Python was not asked although it might have been: it does not start.
+    pub python_trouble: Option<PythonError>,
+    /// The loader of its Python.
+    pub loader: Arc<Loader>,
+    /// Its native files.
+    pub natives: Vec<Native>,
+    /// Its packages that have native files.
+    pub packages: Vec<Owner>,
+    /// What could not be read.
+    pub unread: Vec<Unread>,
+    /// The file system as it was seen.
+    pub files: SystemFiles,
+    tree: Tree,
+}
+
+impl Survey {
+    /// Looks at an environment. Python is asked while its files are read.
+    pub fn of(environment: Environment, asking: Asking) -> Result<Self, SurveyError> {
+        let files = SystemFiles::new();
+        let (asked, tree) = std::thread::scope(|scope| {
+            let asked = scope.spawn(|| ask_python(&environment, asking, &files));
+            let tree = walk(&environment.root, walk::DEFAULT_THREADS);
+            (asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tree)
+        });
+        let (python, python_trouble, loader) = asked?;
+        files.remember(&tree);
+
+        let mut unread: Vec<Unread> = tree
+            .unreadable
+            .iter()
+            .map(|unreadable| Unread {
+                path: tree.root.join(&unreadable.path),
+                cause: unreadable.cause.to_string(),
+            })
+            .collect();
+        let mut natives = Vec::new();
+        for file in &tree.files {
+            let path = tree.root.join(&file.path);
+            match &file.facts {
+                // What only a link leads to is the base Python's, or another environment's.
+                _ if file.outside => {}
+                Ok(elf) => {
+                    let role = role_of(&path, elf, &python.extension_suffixes);
+                    natives.push(Native { path, id: file.id, elf: elf.clone(), role, package: None });
+                }
+                Err(error) => unread.push(Unread { path, cause: error.to_string() }),
+            }
+        }
+        let packages = own(&mut natives, &environment, &tree, &mut unread);
+        Ok(Self { environment, python, python_trouble, loader, natives, packages, unread, files, tree })
+    }
+
+    /// Plays the start of this environment's Python, as it is without any variable set.
+    pub fn process(&self) -> Result<Process<'_>, SurveyError> {
+        self.process_with(ldso::Environment::default())
+    }
+
+    /// The same with the variables that a caller has set.
+    pub fn process_with(&self, environment: ldso::Environment) -> Result<Process<'_>, SurveyError> {
+        let program = &self.python.executable;
+        let mut process = Process::start(self.loader.clone(), &self.files, program, environment)?;
+        if let Some(answer) = &self.python.answer {
+            process.add_loaded(&answer.mapped);
+        }
+        Ok(process)
+    }
+
+    /// Says what the environment lacks, given what is provided besides.
+    pub fn diagnose(&self, process: &Process<'_>, provided: &BTreeMap<BString, PathBuf>) -> Diagnosis {
+        let requirements = Requirements::new(self);
+        diagnose(&Question {
+            natives: &self.natives,
+            process,
+            provided,
+            requires: &|one, other| requires(&requirements, one, other),
+            named: &|native| metadata::names_library(&self.package_sources(native), native),
+        })
+    }
+
+    /// The libraries that the Python itself brings, by soname.
+    pub fn libraries_of_python(&self, process: &Process<'_>) -> BTreeMap<BString, PathBuf> {
+        let folders = self.python.library_folders();
+        let modules: Vec<PathBuf> = folders
+            .iter()
+            .flat_map(|folder| {
+                let tree = walk(folder, 1);
+                let root = tree.root.clone();
+                tree.files.into_iter().map(move |file| root.join(file.path))
+            })
+            .collect();
+        libraries_of_python(process, &modules)
+    }
+
+    /// The programs of this environment that cannot start here, as far as can be told without starting them.
+    pub fn stranded(&self, asking: Asking) -> Vec<Stranded> {
+        let mut loaders: HashMap<PathBuf, Option<Arc<Loader>>> = HashMap::new();
+        let programs = (0..self.natives.len()).filter(|&index| self.natives[index].role == Role::Executable);
+        let mut stranded = Vec::new();
+        for native in programs {
+            let Native { path, elf, .. } = &self.natives[native];
+            // A program for another machine is started by nobody here.
+            let Some(named) = elf.loader.as_ref().filter(|_| elf.target == self.loader.target) else {
+                continue;
+            };
+            let named = named.to_path_lossy().into_owned();
+            let loader = loaders.entry(named.clone()).or_insert_with(|| {
+                let asked =
+                    if asking == Asking::Allowed { loader::ask(&named) } else { loader::read(&named) };
+                asked.ok().map(Arc::new)
+            });
+            let Some(loader) = loader else {
+                stranded.push(Stranded { native, loader: named, loader_exists: false, missing: Vec::new() });
+                continue;
+            };
+            let started = Process::start(loader.clone(), &self.files, path, ldso::Environment::default());
+            let Ok(process) = started else { continue };
+            let start = process.at_start();
+            let mut missing: Vec<BString> = start.unmet().map(|need| start.soname(need).to_owned()).collect();
+            missing.sort();
+            missing.dedup();
+            if !missing.is_empty() {
+                stranded.push(Stranded { native, loader: named, loader_exists: true, missing });
+            }
+        }
+        stranded
+    }
+
+    /// A native's package, in words; `None` where no `RECORD` lists it.
+    #[must_use]
+    pub fn package_of(&self, native: usize) -> Option<&Owner> {
+        self.natives[native].package.map(|package| &self.packages[package])
+    }
+
+    /// A native's path as a person would write it: below the environment.
+    #[must_use]
+    pub fn short<'a>(&self, path: &'a Path) -> &'a Path {
+        let site = self.environment.site_packages.iter().find_map(|site| path.strip_prefix(site).ok());
+        site.or_else(|| path.strip_prefix(&self.environment.root).ok()).unwrap_or(path)
+    }
+
+    /// Folders with the Python code of the package that a native belongs to.
+    fn package_sources(&self, native: &Native) -> Vec<PathBuf> {
+        let Some(site) = self.environment.site_packages.iter().find(|site| native.path.starts_with(site))
+        else {
+            return Vec::new();
+        };
+        metadata::sources(site, native, self.owner_folder(native).as_deref())
+    }
+
+    fn owner_folder(&self, native: &Native) -> Option<PathBuf> {
+        let owner = &self.packages[native.package?];
+        let is_its = |record: &&PathBuf| dist_info(record).is_some_and(|found| found == *owner);
+        self.tree.records.iter().find(is_its)?.parent().map(|folder| self.tree.root.join(folder))
+    }
+}
+
+type Asked = Result<(Python, Option<PythonError>, Arc<Loader>), SurveyError>;
+
+fn ask_python(environment: &Environment, asking: Asking, files: &SystemFiles) -> Asked {
+    let named = environment.python.clone().or_else(|| python_on_path(environment.version.as_deref()));
+    let no_python = |cause: String| SurveyError::NoPython { root: environment.root.clone(), cause };
+    let named =
+        named.ok_or_else(|| no_python("none is in its bin folder, and none is on the PATH".to_owned()))?;
+    let (python, trouble) = match asking {
+        Asking::Never => (None, None),
+        Asking::Allowed => match python::ask(&named) {
+            Ok(python) => (Some(python), None),
+            Err(trouble) => (None, Some(trouble)),
+        },
+    };
+    let python = match python {
+        Some(python) => python,
+        None => {
+            let executable = std::fs::canonicalize(&named)
+                .map_err(|error| no_python(format!("{}: {error}", named.display())))?;
+            Python::unasked(executable, environment.version.as_deref().unwrap_or(""), &triplet())
+        }
+    };
+    let elf = match files.open(&python.executable) {
+        Opened::Elf(_, elf) => elf,
+        Opened::Absent => return Err(StartError::Absent(python.executable).into()),
+        Opened::Unusable(why) => {
+            return Err(SurveyError::Start(StartError::Unusable { program: python.executable, why }));
+        }
+    };
+    let Some(path) = &elf.loader else { return Err(SurveyError::StaticPython(python.executable)) };
+    let path = path.to_path_lossy();
+    let loader = match asking {
+        Asking::Allowed => loader::ask(&path)?,
+        Asking::Never => loader::read(&path)?,
+    };
+    Ok((python, trouble, Arc::new(loader)))
+}
+
+/// The Python that a folder without one of its own would be imported by.
+fn python_on_path(version: Option<&str>) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let names = version.map(|version| format!("python{version}")).into_iter().chain(["python3".to_owned()]);
+    names
+        .flat_map(|name| std::env::split_paths(&path).map(move |folder| folder.join(&name)))
+        .find(|file| file.is_file())
+}
+
+/// What CPython calls this machine in the names of extension modules.
+fn triplet() -> String {
+    format!("{}-linux-gnu", std::env::consts::ARCH)
+}
+
+fn role_of(path: &Path, elf: &Elf, suffixes: &[String]) -> Role {
+    classify(path, elf, suffixes, |stem| {
+        let name = format!("PyInit_{stem}");
+        // A file that cannot be read any more is no module.
+        matches!(defines_symbol(path, name.as_bytes()), Ok(Ok(true)))
+    })
+}
+
+fn dist_info(record: &Path) -> Option<Owner> {
+    Owner::from_dist_info(record.parent()?.file_name()?.to_str()?)
+}
+
+/// Finds out which package brought each native, and gives the packages.
+fn own(
+    natives: &mut [Native],
+    environment: &Environment,
+    tree: &Tree,
+    unread: &mut Vec<Unread>,
+) -> Vec<Owner> {
+    let mut packages: Vec<Owner> = Vec::new();
+    for site in &environment.site_packages {
+        let inside: Vec<Option<PathBuf>> =
+            natives.iter().map(|native| from_site(site, &native.path)).collect();
+        let mut owners = Owners::of(inside.iter().flatten().map(PathBuf::as_path));
+        for record in &tree.records {
+            let path = tree.root.join(record);
+            if owners.complete() || path.ancestors().nth(2) != Some(site) {
+                continue;
+            }
+            let Some(owner) = dist_info(record) else { continue };
+            let read = std::fs::read(&path).map_err(|error| error.to_string());
+            let read = read.and_then(|bytes| {
+                owners
+                    .read(owner, &bytes)
+                    .map_err(|problem| format!("line {}: {}", problem.line, problem.cause))
+            });
+            if let Err(cause) = read {
+                unread.push(Unread { path, cause });
+            }
+        }
+        for (native, inside) in natives.iter_mut().zip(&inside) {
+            let Some(owner) = inside.as_deref().and_then(|inside| owners.owner_of(inside)) else { continue };
+            let known = packages.iter().position(|package| package == owner);
+            native.package.get_or_insert_with(|| {
+                known.unwrap_or_else(|| {
+                    packages.push(owner.clone());
+                    packages.len() - 1
+                })
+            });
+        }
+    }
+    packages
+}
+
+/// A path as a `RECORD` in this site-packages folder writes it: `../../../bin/ruff` for what lies outside.
+fn from_site(site: &Path, path: &Path) -> Option<PathBuf> {
+    if let Ok(inside) = path.strip_prefix(site) {
+        return Some(inside.to_owned());
+    }
+    let mut up = PathBuf::new();
+    for folder in site.ancestors().skip(1).take(4) {
+        up.push("..");
+        if let Ok(inside) = path.strip_prefix(folder) {
+            return Some(up.join(inside));
+        }
+    }
+    None
+}
+
+/// Which package requires which, read when first asked: most environments never ask.
+struct Requirements<'a> {
+    survey: &'a Survey,
+    known: Mutex<HashMap<usize, HashSet<String>>>,
+}
+
+impl<'a> Requirements<'a> {
+    fn new(survey: &'a Survey) -> Self {
+        Self { survey, known: Mutex::default() }
+    }
+}
+
+fn requires(requirements: &Requirements<'_>, one: usize, other: usize) -> bool {
+    let survey = requirements.survey;
+    let mut known = requirements.known.lock().unwrap_or_else(PoisonError::into_inner);
+    let names = known.entry(one).or_insert_with(|| {
+        let is_its = |path: &&PathBuf| dist_info(path).is_some_and(|owner| owner == survey.packages[one]);
+        let path = survey.tree.metadata.iter().find(is_its);
+        let bytes = path.and_then(|path| std::fs::read(survey.tree.root.join(path)).ok());
+        bytes.map(|bytes| metadata::required(&bytes)).unwrap_or_default()
+    });
+    names.contains(&metadata::normalized(&survey.packages[other].name))
+}

@@ -1,0 +1,169 @@
+//! `pitstop check`: what is missing, for whom, and who has it.
+
+mod render;
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use bstr::{BString, ByteSlice};
+use pitstop_core::diagnose::Diagnosis;
+use pitstop_core::ldso;
+use pitstop_core::report::{HereReport, Names, ProgramReport, PythonReport, Report, SCHEMA, UnreadReport};
+use pitstop_host::survey::{Asking, Survey};
+
+use super::{Done, answer_json, target};
+use crate::args::Check;
+use crate::error::CommandError;
+use crate::exit::ExitStatus;
+use crate::output::{Output, shown};
+
+/// Checks each path named, or the environment that is meant.
+pub(super) fn run(check: &Check, json: bool, output: &Output) -> Done {
+    let asking = if check.run_nothing { Asking::Never } else { Asking::Allowed };
+    let named: Vec<Option<&Path>> = match check.paths.as_slice() {
+        [] => vec![None],
+        paths => paths.iter().map(|path| Some(path.as_path())).collect(),
+    };
+    let mut worst = ExitStatus::Success;
+    let mut reports = Vec::new();
+    for path in named {
+        let environment = target::environment(path)?;
+        let survey = target::survey(environment, asking)?;
+        let report = report(&survey, asking, &caller_environment())?;
+        worst = worst.max(status(&report));
+        reports.push(report);
+    }
+    if json {
+        match reports.as_slice() {
+            [report] => answer_json(output, report)?,
+            reports => answer_json(output, &reports)?,
+        };
+    } else {
+        for report in &reports {
+            output.answer(&render::report(report, &target::distribution()));
+            render::asides(report, output);
+        }
+    }
+    Ok(worst)
+}
+
+/// What a report means as an exit status. What could not be read wins: the rest of the report may be wrong for it.
+fn status(report: &Report) -> ExitStatus {
+    let well = report.missing.is_empty()
+        && report.mismatched.is_empty()
+        && report.unusable.is_empty()
+        && report.programs.is_empty();
+    match (report.unread.is_empty(), well) {
+        (false, _) => ExitStatus::Incomplete,
+        (true, false) => ExitStatus::Missing,
+        (true, true) => ExitStatus::Success,
+    }
+}
+
+/// What the caller's shell would hand to a Python that it starts.
+fn caller_environment() -> ldso::Environment {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let split = |byte: &u8| *byte == b':' || *byte == b' ';
+    ldso::Environment {
+        library_path: variable("LD_LIBRARY_PATH").map(|value| BString::from(value.as_bytes())),
+        preload: variable("LD_PRELOAD")
+            .map(|value| {
+                value.as_bytes().split(split).filter(|name| !name.is_empty()).map(BString::from).collect()
+            })
+            .unwrap_or_default(),
+        current_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+    }
+}
+
+/// Checks one environment.
+fn report(survey: &Survey, asking: Asking, caller: &ldso::Environment) -> Result<Report, CommandError> {
+    let provided = provided_by_fix(survey);
+    let process = survey.process_with(caller.clone()).map_err(target::survey_error)?;
+    let diagnosis = survey.diagnose(&process, &provided);
+    let pythons_own = OnceCell::new();
+    let here = |soname: &str| {
+        let own: &BTreeMap<BString, PathBuf> =
+            pythons_own.get_or_init(|| survey.libraries_of_python(&process));
+        let path = own.get(soname.as_bytes().as_bstr())?;
+        Some(HereReport { path: shown(path.as_os_str().as_bytes()), from: "python" })
+    };
+    let short = |path: &Path| shown(survey.short(path).as_os_str().as_bytes());
+    let names = Names { natives: &survey.natives, packages: &survey.packages, short: &short, here: &here };
+    let mut report = Report {
+        schema: SCHEMA,
+        environment: shown(survey.environment.root.as_os_str().as_bytes()),
+        python: PythonReport {
+            version: survey.python.version.clone(),
+            executable: shown(survey.python.executable.as_os_str().as_bytes()),
+            loader: shown(survey.loader.path.as_os_str().as_bytes()),
+            asked: survey.python.answer.is_some(),
+        },
+        packages: survey.packages.len(),
+        files: survey.natives.len(),
+        missing: Vec::new(),
+        optional: Vec::new(),
+        mismatched: Vec::new(),
+        unusable: Vec::new(),
+        programs: programs(survey, asking, &short),
+        unread: Vec::new(),
+        notes: Vec::new(),
+    };
+    names.describe(&diagnosis, &mut report);
+    report.unread.extend(
+        survey
+            .unread
+            .iter()
+            .map(|unread| UnreadReport { path: short(&unread.path), cause: unread.cause.clone() }),
+    );
+    add_notes(survey, &diagnosis, caller, &provided, &mut report);
+    Ok(report)
+}
+
+/// What a fix of this environment provides already. Nothing is read where there is none.
+fn provided_by_fix(_survey: &Survey) -> BTreeMap<BString, PathBuf> {
+    BTreeMap::new()
+}
+
+fn programs(survey: &Survey, asking: Asking, short: &dyn Fn(&Path) -> String) -> Vec<ProgramReport> {
+    let stranded = survey.stranded(asking);
+    stranded
+        .into_iter()
+        .map(|program| ProgramReport {
+            path: short(&survey.natives[program.native].path),
+            package: survey.package_of(program.native).map(ToString::to_string),
+            loader: shown(program.loader.as_os_str().as_bytes()),
+            loader_exists: program.loader_exists,
+            missing: program.missing.iter().map(|soname| shown(soname.as_slice())).collect(),
+        })
+        .collect()
+}
+
+fn add_notes(
+    survey: &Survey,
+    diagnosis: &Diagnosis,
+    caller: &ldso::Environment,
+    provided: &BTreeMap<BString, PathBuf>,
+    report: &mut Report,
+) {
+    if let Some(trouble) = &survey.python_trouble {
+        report.notes.push(target::python_note(trouble));
+    }
+    if survey.environment.system_site_packages {
+        report.notes.push(
+            "packages of the base Python are importable here too; check them by naming their site-packages folder".to_owned(),
+        );
+    }
+    // Without the variable, would more be missing? Only then is it worth a word.
+    if caller.library_path.is_some()
+        && let Ok(process) = survey.process()
+    {
+        let without = survey.diagnose(&process, provided).required().count();
+        let more = without.saturating_sub(diagnosis.required().count());
+        if more > 0 {
+            let plural = if more == 1 { "library is" } else { "libraries are" };
+            report.notes.push(format!("{more} {plural} found only because LD_LIBRARY_PATH is set"));
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! One file a command. Each takes its arguments and gives an exit status; none prints but through `Output`.
+
+mod check;
+mod target;
+
+use crate::args::{Arguments, Command};
+use crate::error::CommandError;
+use crate::exit::ExitStatus;
+use crate::output::Output;
+
+type Done = Result<ExitStatus, CommandError>;
+
+/// Runs what the command line says.
+pub(crate) fn run(arguments: &Arguments) -> ExitStatus {
+    let output = Output::new(arguments.speech.verbosity());
+    let json = arguments.speech.json;
+    let done = match &arguments.command {
+        Command::Check(check) => check::run(check, json, &output),
+        _ => Ok(ExitStatus::Success),
+    };
+    done.unwrap_or_else(|error| error.show(&output))
+}
+
+/// One JSON document, the answer of a command that was asked for it.
+fn answer_json(output: &Output, document: &impl serde::Serialize) -> Done {
+    let text = serde_json::to_string_pretty(document)
+        .map_err(|error| CommandError::new(ExitStatus::Usage, error))?;
+    output.answer(&format!("{text}\n"));
+    Ok(ExitStatus::Success)
+}
