@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bstr::ByteSlice as _;
-use pitstop_core::elf::{Elf, ElfError, Source};
+use pitstop_core::elf::{Elf, ElfError, Source, defines_symbol};
 
 /// Files for each call of `readelf`, which takes long for its start.
 const BATCH: usize = 64;
@@ -129,4 +129,38 @@ fn agrees_with_readelf() {
         }
     }
     println!("{facts} facts of {} files compared", files.len());
+}
+
+#[test]
+fn symbols_agree_with_readelf() {
+    for name in ["libz.so.1", "libc.so.6", "libstdc++.so.6", "libm.so.6", "libpthread.so.0"] {
+        let path = Path::new("/usr/lib/x86_64-linux-gnu").join(name);
+        let Ok(file) = File::open(&path).map(OnDisk) else { continue };
+        let Ok(output) = Command::new("readelf").args(["-W", "--dyn-syms"]).arg(&path).output() else {
+            return;
+        };
+        let printed = output.stdout.to_str_lossy().into_owned();
+        let mut defined = BTreeMap::new();
+        // Num: Value Size Type Bind Vis Ndx Name, where the name may carry a version.
+        for line in printed.lines() {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            if let [number, _, _, _, bind, _, section, symbol, ..] = fields[..]
+                && number.ends_with(':')
+                && bind != "LOCAL"
+                && number != "Num:"
+            {
+                let symbol = symbol.split('@').next().unwrap();
+                *defined.entry(symbol.to_owned()).or_insert(false) |= section != "UND";
+            }
+        }
+        assert!(defined.len() > 10, "{name}");
+        for (symbol, expected) in defined {
+            assert_eq!(defines_symbol(&file, symbol.as_bytes()), Ok(expected), "{name}: {symbol}");
+            assert_eq!(
+                defines_symbol(&file, format!("{symbol}?").as_bytes()),
+                Ok(false),
+                "{name}: {symbol}?"
+            );
+        }
+    }
 }

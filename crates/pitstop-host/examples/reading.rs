@@ -35,28 +35,45 @@ fn main() {
         peak_memory_kib(),
     );
     drop(tree);
-    report("walk and read, 1 thread", rounds, || walk(&root, 1).files.len());
-    report("walk and read, 2 threads", rounds, || walk(&root, 2).files.len());
-    report("floor, 2 threads", rounds, || floor(&root));
-    report("ignore crate: walk only, 2 threads", rounds, || by_ignore(&root));
-    report("pread, 1 thread", rounds, || {
+    let read = || {
         let files = SystemFiles::new();
         natives.iter().filter(|path| matches!(files.open(path), Opened::Elf(..))).count()
-    });
-    report("map, 1 thread", rounds, || natives.iter().map(|path| map(path)).sum());
+    };
+    let cases: [(&str, &dyn Fn() -> usize); 6] = [
+        ("walk and read, 1 thread", &|| walk(&root, 1).files.len()),
+        ("walk and read, 2 threads", &|| walk(&root, 2).files.len()),
+        ("floor, 2 threads", &|| floor(&root)),
+        ("ignore crate: walk only, 2 threads", &|| by_ignore(&root)),
+        ("pread, 1 thread", &read),
+        ("map, 1 thread", &|| natives.iter().map(|path| map(path)).sum()),
+    ];
+    compare(&cases, rounds);
 }
 
-fn report(what: &str, rounds: usize, mut act: impl FnMut() -> usize) {
-    let mut times = Vec::new();
-    let mut last = 0;
+/// Runs the cases in turn, so that what else the machine does meets all of them alike.
+fn compare(cases: &[(&str, &dyn Fn() -> usize)], rounds: usize) {
+    let mut times = vec![(Vec::new(), Vec::new(), 0); cases.len()];
     for _ in 0..rounds {
-        let start = Instant::now();
-        last = act();
-        times.push(start.elapsed());
+        for ((_, act), (wall, processor, last)) in cases.iter().zip(&mut times) {
+            let (start, used) = (Instant::now(), processor_time());
+            *last = act();
+            wall.push(start.elapsed());
+            processor.push(processor_time().saturating_sub(used));
+        }
     }
-    times.sort();
-    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-    println!("{what:36} median {:7.2} ms, least {:7.2} ms  ({last})", ms(times[rounds / 2]), ms(times[0]));
+    println!("{:36} {:>9} {:>9} {:>9} {:>9}  files", "ms", "median", "least", "cpu", "least cpu");
+    for ((what, _), (mut wall, mut processor, last)) in cases.iter().zip(times) {
+        wall.sort();
+        processor.sort();
+        let figures = [wall[rounds / 2], wall[0], processor[rounds / 2], processor[0]];
+        let [median, least, cpu, least_cpu] = figures.map(|time| time.as_secs_f64() * 1000.0);
+        println!("{what:36} {median:9.2} {least:9.2} {cpu:9.2} {least_cpu:9.2}  {last}");
+    }
+}
+
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.try_into().unwrap()
 }
 
 fn peak_memory_kib() -> String {

@@ -14,7 +14,7 @@ pub enum ElfError {
     Damaged {
         /// The structure being read.
         what: Structure,
-        /// Where in the file it is, or was looked for.
+        /// Where in the file it is, or was looked for; of a file cut short, where that ends.
         offset: u64,
         /// What is the matter with it.
         fault: Fault,

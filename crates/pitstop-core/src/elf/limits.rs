@@ -10,15 +10,15 @@ pub(super) const MAX_INTERP_BYTES: usize = 4096;
 /// Entries before `DT_NULL`. Tags are few and occur once, except `DT_NEEDED`.
 pub(super) const MAX_DYNAMIC_ENTRIES: usize = 8192;
 
-/// `DT_NEEDED` entries. The most in any wheel known to us is below 100.
+/// `DT_NEEDED` entries. The most among 829 files of large wheels is 33.
 pub(super) const MAX_NEEDED: usize = 4096;
 
 /// Version needs and definitions together: a version index has 15 bits (`VERSYM_VERSION`), so no symbol could refer to
 /// more.
 pub(super) const MAX_VERSIONS: usize = 0x7fff;
 
-/// Bytes of one string. Linux passes no argument and no variable longer than 128 KiB (`MAX_ARG_STRLEN`); the longest
-/// real strings are search paths of programs that name some hundred folders of the Nix store.
+/// Bytes of one string. Linux passes no argument and no variable longer than this (`MAX_ARG_STRLEN`); the longest found
+/// in real files is a search path of 20 KB in tensorflow.
 pub(super) const MAX_STRING_BYTES: usize = 128 * 1024;
 
 /// Bytes of all strings of one file together.
@@ -27,7 +27,7 @@ pub(super) const MAX_STRINGS_BYTES: usize = 1024 * 1024;
 /// Notes in one segment.
 pub(super) const MAX_NOTES: usize = 1024;
 
-/// Bytes of JSON in one dlopen note; those of systemd, the richest known, have some hundred each.
+/// Bytes of JSON in one dlopen note: a few hundred suffice for one library and its description.
 pub(super) const MAX_DLOPEN_NOTE_BYTES: usize = 64 * 1024;
 
 /// Entries of one chain of a symbol hash table; linkers aim at a handful.

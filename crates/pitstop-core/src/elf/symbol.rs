@@ -53,8 +53,9 @@ impl<S: Source + ?Sized, H: FileHeader<Endian = Endianness>> Image<'_, S, H> {
             return Ok(false);
         }
         let strings = self.strings(dynamic)?;
-        for (index, _) in (bucket..).zip(0..MAX_CHAIN) {
-            let value = self.word(values, u64::from(index - symbol_base), offset)?;
+        for step in 0..MAX_CHAIN as u64 {
+            let index = u64::from(bucket) + step;
+            let value = self.word(values, index - u64::from(symbol_base), offset)?;
             if value | 1 == hash | 1 && self.is_definition(dynamic, &strings, index, name)? {
                 return Ok(true);
             }
@@ -113,8 +114,7 @@ impl<S: Source + ?Sized, H: FileHeader<Endian = Endianness>> Image<'_, S, H> {
             if index == 0 {
                 return Ok(false);
             }
-            let symbol = u32::try_from(index).map_err(|_| fail(Fault::OutOfBounds))?;
-            if self.is_definition(dynamic, &strings, symbol, name)? {
+            if self.is_definition(dynamic, &strings, index, name)? {
                 return Ok(true);
             }
             let place = index.checked_add(bucket_count).and_then(|sum| sum.checked_add(2));
@@ -128,14 +128,15 @@ impl<S: Source + ?Sized, H: FileHeader<Endian = Endianness>> Image<'_, S, H> {
         &mut self,
         dynamic: &Dynamic,
         strings: &Strings,
-        index: u32,
+        index: u64,
         name: &[u8],
     ) -> Result<bool, ElfError> {
         let what = Structure::Symbols;
         let fail = |fault| ElfError::new(what, dynamic.offset, fault);
         let table = dynamic.symtab.ok_or(fail(Fault::NoTable("DT_SYMTAB")))?;
-        let address = table
-            .checked_add(u64::from(index) * size_of::<H::Sym>() as u64)
+        let address = index
+            .checked_mul(size_of::<H::Sym>() as u64)
+            .and_then(|distance| table.checked_add(distance))
             .ok_or(fail(Fault::OutOfBounds))?;
         let (symbol, offset): (H::Sym, u64) = self.read_at(address, dynamic.offset, what)?;
         if symbol.is_undefined(self.endian) {
