@@ -13,14 +13,15 @@ pub(super) fn check(memo: &mut Memo, first: Number, libraries: &[Number]) -> Vec
         let files = memo.libraries[asker as usize].version_files.clone();
         for (place, &file) in (0..).zip(files.iter()) {
             let found = memo.map.named(file);
+            // In place of what it misses the loader, when it only traces, has a dummy that it does not check. It counts
+            // before what was found later, for somebody else, by the same name.
+            if memo.map.unmet(file).is_some_and(|place| found.is_none_or(|found| found >= place)) {
+                continue;
+            }
             let definer = found.map(|object| match object.checked_sub(first) {
                 None => memo.before[object as usize],
                 Some(own) => libraries[own as usize],
             });
-            // In place of a library that is missing the loader, when tracing, has a dummy that it does not check.
-            if definer.is_none() && memo.map.is_unmet(file) {
-                continue;
-            }
             let Some(shortfalls) = shortfalls(memo, asker, place, definer) else { continue };
             let need = &memo.libraries[asker as usize].elf.version_needs[place as usize];
             problems.extend(shortfalls.iter().map(|&(version, shortfall)| VersionProblem {
