@@ -1,5 +1,6 @@
 //! The rules of glibc's and musl's loaders, on file systems written as text.
 #![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

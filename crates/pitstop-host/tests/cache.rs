@@ -1,4 +1,5 @@
 //! Caches written by ldconfig: read by us, printed by ldconfig, and looked up by the real loader.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod support;
 
@@ -71,7 +72,7 @@ fn the_best_folder_that_the_processor_can_use_is_chosen() {
         let capabilities = Capabilities { hwcaps: &hwcaps, legacy: None };
         cache.lookup(name.into(), loader.target, capabilities).map(|path| path.display().to_string())
     };
-    assert_eq!(look("liby.so.1", &[]).as_deref(), Some("/lib/liby.so.1.5"));
+    assert_eq!(look("liby.so.1", &[]).as_deref(), Some("/lib/liby.so.1"));
     assert_eq!(look("liby.so.1", &["x86-64-v2"]).as_deref(), Some("/lib/glibc-hwcaps/x86-64-v2/liby.so.1.5"));
     let both = look("liby.so.1", &["x86-64-v3", "x86-64-v2"]);
     assert_eq!(both.as_deref(), Some("/lib/glibc-hwcaps/x86-64-v3/liby.so.1.5"));

@@ -3,6 +3,7 @@
 //! Programs and libraries of the machine are traced; extension modules are opened in a child of a real Python, which
 //! reports what came in, or the loader's words. `PITSTOP_CORPUS` names a virtual environment to take the modules from;
 //! without it those of the machine's own Python are taken.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod support;
 
@@ -17,7 +18,7 @@ use pitstop_core::ldso::{Environment, Outcome, Process, no_fallback};
 use support::{Disk, LOADER, answer, host_loader, real};
 
 /// Opens each path of standard input in a child of its own, and prints what that maps besides, or the error.
-const DRIVER: &str = r#"
+const DRIVER: &str = r"
 import os, sys, _ctypes
 def mapped():
     with open('/proc/self/maps') as maps:
@@ -43,7 +44,7 @@ for path in sys.stdin:
     os.close(read)
     os.waitpid(child, 0)
     print('FILE', path, words.decode(), sep='\t', flush=True)
-"#;
+";
 
 fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
@@ -125,7 +126,9 @@ fn corpus() -> Option<(PathBuf, Vec<PathBuf>)> {
 fn every_module_opened_in_a_child_python_brings_in_the_same_files() {
     let (Some(loader), Some((python, folders))) = (host_loader(), corpus()) else { return };
     let mut files = Vec::new();
-    folders.iter().for_each(|folder| files_below(folder, &mut files));
+    for folder in &folders {
+        files_below(folder, &mut files);
+    }
     let disk = Disk::default();
     files.retain(|path| {
         path.to_string_lossy().contains(".so")
@@ -140,19 +143,19 @@ fn every_module_opened_in_a_child_python_brings_in_the_same_files() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let list: String = files.iter().map(|path| format!("{}\n", path.display())).collect();
+    let list = files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n") + "\n";
     let mut input = child.stdin.take().unwrap();
     let writer = std::thread::spawn(move || input.write_all(list.as_bytes()));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
     let output = String::from_utf8(output.stdout).unwrap();
     let mut lines = output.lines();
-    let loaded = lines.next().unwrap().split('\t').skip(1);
+    let mapped = lines.next().unwrap().split('\t').skip(1);
 
     let program = std::fs::canonicalize(&python).unwrap();
     let mut process = Process::start(loader, &disk, &program, Environment::default()).unwrap();
     assert!(process.at_start().succeeds());
-    process.add_loaded(loaded.filter(|path| *path != program.to_str().unwrap()));
+    process.add_loaded(mapped.filter(|path| *path != program.to_str().unwrap()));
     let (mut compared, mut opened, mut failures) = (0, 0, Vec::new());
     for line in lines {
         let mut fields = line.split('\t');
@@ -175,7 +178,12 @@ fn every_module_opened_in_a_child_python_brings_in_the_same_files() {
             continue;
         }
         let words = fields.next().unwrap_or_default();
-        let expected = words.contains("undefined symbol")
+        if kind.is_empty() {
+            // Its initialiser ended the child; the loader was done by then.
+            assert!(ours.succeeds(), "{path}");
+            continue;
+        }
+        let expected = words.contains("undefined symbol") && ours.succeeds()
             || said(&ours).iter().any(|name| words.contains(name.as_str()));
         if !expected {
             failures.push(format!("{path}\nreal: {words}\nours: {:?}", said(&ours)));

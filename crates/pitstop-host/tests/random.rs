@@ -1,4 +1,5 @@
 //! Random small trees of made-up libraries, resolved by us and by the real loader.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod support;
 
@@ -99,7 +100,7 @@ fn tree(random: &mut Random, root: &Path) {
                     }
                 }
                 7 if random.one_in(6) => {
-                    write(&path, b"no library at all, though it is named like one, and long")
+                    write(&path, b"no library at all, though it is named like one, and long");
                 }
                 _ => {}
             }

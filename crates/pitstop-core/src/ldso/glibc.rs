@@ -295,16 +295,16 @@ impl<'w, 'f> Walk<'w, 'f> {
         }
         let files = self.process.files;
         let (chain, scope) = self.placed_at(asker);
-        let hit = match name {
-            Name::Bare(name) => search::search(self.memo, files, scope, name),
-            _ => {
-                let path = PathBuf::from(OsStr::from_bytes(self.memo.names.value(requested)));
-                match self.memo.open(files, &path) {
-                    Found::Nothing => Hit::Missing,
-                    Found::OtherClass => Hit::WrongClass,
-                    Found::Refused(refusal) => Hit::Refused(refusal),
-                    Found::Library(library) => Hit::Library(library, How::Cache),
-                }
+        let hit = if let Name::Bare(name) = name {
+            search::search(self.memo, files, scope, name)
+        } else {
+            let path = PathBuf::from(OsStr::from_bytes(self.memo.names.value(requested)));
+            match self.memo.open(files, &path) {
+                Found::Nothing => Hit::Missing,
+                Found::OtherClass => Hit::WrongClass,
+                Found::Refused(refusal) => Hit::Refused(refusal),
+                // By no list of folders; what is said here is not heard below.
+                Found::Library(library) => Hit::Library(library, How::Cache),
             }
         };
         match hit {

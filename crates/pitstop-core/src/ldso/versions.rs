@@ -1,7 +1,5 @@
 //! Version needs against version definitions: `_dl_check_map_versions` and `match_symbol` in `elf/dl-version.c`.
 
-use bstr::BString;
-
 use super::loading::{ObjectIndex, Shortfall, VersionProblem};
 use super::memo::{Memo, Number, Shortfalls, count};
 
@@ -48,7 +46,7 @@ fn shortfalls(memo: &mut Memo, asker: Number, place: Number, definer: Option<Num
         let shortfall = match definitions {
             None => Some(Shortfall::NotLoaded),
             Some(None) => Some(Shortfall::Unversioned),
-            Some(Some(defined)) if defined.iter().any(|name: &BString| *name == version.name) => None,
+            Some(Some(names)) if names.contains(&version.name) => None,
             Some(Some(_)) if version.weak => Some(Shortfall::WeakUndefined),
             Some(Some(_)) => Some(Shortfall::Undefined),
         };
