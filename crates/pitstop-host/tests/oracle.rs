@@ -2,6 +2,7 @@
 //!
 //! Each test builds a small world, asks `ld.so` (`LD_TRACE_LOADED_OBJECTS`) what it loads, and asks us. Where the
 //! machine has no glibc for x86-64 there is nobody to ask, and the tests pass without a word.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod support;
 
@@ -384,4 +385,51 @@ fn deep_chains_and_cycles_end() {
     let answer = check(&folder, None);
     assert_eq!(answer.loaded.len(), 120);
     assert_eq!(answer.missing, ["lib120.so"]);
+}
+
+/// Opens a library in a real Python, which then has it open another: does that come in?
+fn opens(folder: &Folder, caller: &str, name: &str) -> bool {
+    let script = format!(
+        "import ctypes; lib = ctypes.CDLL('{}/{caller}'); lib.open.restype = ctypes.c_void_p; \
+         print(bool(lib.open(b'{name}')))",
+        folder.text()
+    );
+    let output = std::process::Command::new("/usr/bin/python3").args(["-I", "-c", &script]).output().unwrap();
+    output.stdout.starts_with(b"True")
+}
+
+#[test]
+fn the_rpath_of_who_calls_dlopen_finds_the_file_but_not_its_needs() {
+    use pitstop_core::ldso::{Environment, Process, no_fallback};
+    need_host!();
+    let python = std::path::Path::new("/usr/bin/python3");
+    if !python.exists() {
+        return;
+    }
+    let folder = Folder::new("dlopen-caller");
+    let source = "#include <dlfcn.h>\nvoid *open(const char *name) { return dlopen(name, RTLD_NOW); }\n";
+    std::fs::write(folder.path("caller.c"), source).unwrap();
+    let rpath = "-Wl,--disable-new-dtags,-rpath,@/hidden";
+    run(
+        "gcc",
+        format!("-shared -fPIC -o @/libcaller.so @/caller.c {rpath}")
+            .replace('@', folder.text())
+            .split_whitespace(),
+    );
+    put(&folder, "hidden/libplain.so", &library(&[]));
+    put(&folder, "hidden/libneedy.so", &library(&["libplain.so"]));
+    put(&folder, "mod/libroot.so", &library(&["libplain.so"]));
+
+    let disk = support::Disk::default();
+    let program = std::fs::canonicalize(python).unwrap();
+    let mut process =
+        Process::start(host_loader().unwrap(), &disk, &program, Environment::default()).unwrap();
+    process.add_loaded([folder.path("libcaller.so")]);
+    let caller = pitstop_core::ldso::ObjectIndex(u32::try_from(process.objects().len() - 1).unwrap());
+    let root = folder.path("mod/libroot.so");
+    for (name, expected) in [("libplain.so", true), ("libneedy.so", false), (root.to_str().unwrap(), false)] {
+        assert_eq!(opens(&folder, "libcaller.so", name), expected, "the loader, {name}");
+        let loading = process.load(std::path::Path::new(name), Some(caller), &no_fallback);
+        assert_eq!(loading.succeeds(), expected, "{name}");
+    }
 }

@@ -1,4 +1,5 @@
 //! Random small trees of made-up libraries, resolved by us and by the real loader.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod support;
 
@@ -89,8 +90,8 @@ fn tree(random: &mut Random, root: &Path) {
         for name in &NAMES[..6] {
             let path = root.join(folder).join(name);
             match random.below(12) {
-                0..=3 => write(&path, &image(random).bytes()),
-                4 => {
+                0..=5 => write(&path, &image(random).bytes()),
+                6 => {
                     // A link to another library, which may be there or not.
                     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
                     let target = root.join(random.pick(&FOLDERS)).join(random.pick(&NAMES));
@@ -98,8 +99,8 @@ fn tree(random: &mut Random, root: &Path) {
                         let _ = symlink(target, &path);
                     }
                 }
-                5 if random.one_in(6) => {
-                    write(&path, b"no library at all, though it is named like one, and long")
+                7 if random.one_in(6) => {
+                    write(&path, b"no library at all, though it is named like one, and long");
                 }
                 _ => {}
             }
@@ -136,5 +137,5 @@ fn random_trees_resolve_as_the_loader_resolves_them() {
     }
     println!("{done} trees: {loaded} loaded, {missing} missing, {fatal} fatal, {versions} versions");
     // Trees in which nothing happens would prove nothing.
-    assert!(loaded > done && missing > done && fatal > 0 && versions > 0);
+    assert!(loaded > done / 2 && missing > done / 2 && fatal > 0 && versions > 0);
 }

@@ -27,7 +27,7 @@ pub(super) struct LinkMap {
     walk: u32,
     by_name: Vec<(u32, Number)>,
     by_file: Vec<(u32, Number)>,
-    /// Names searched for in vain.
+    /// Names searched for in vain, and how many objects there were then.
     unmet: Vec<(u32, Number)>,
     /// Chain and scope of the objects of the process.
     placed: Vec<(Number, Number)>,
@@ -60,9 +60,9 @@ impl LinkMap {
         get(&self.by_name, self.walk, name)
     }
 
-    /// Whether a name was searched for in vain in this walk.
-    pub(super) fn is_unmet(&self, name: Number) -> bool {
-        get(&self.unmet, self.walk, name).is_some()
+    /// Where in this walk's list a name stands that was searched for in vain: how many objects there were before.
+    pub(super) fn unmet(&self, name: Number) -> Option<Number> {
+        get(&self.unmet, self.walk, name)
     }
 
     /// Enters the objects of a process, for good.
@@ -295,16 +295,16 @@ impl<'w, 'f> Walk<'w, 'f> {
         }
         let files = self.process.files;
         let (chain, scope) = self.placed_at(asker);
-        let hit = match name {
-            Name::Bare(name) => search::search(self.memo, files, scope, name),
-            _ => {
-                let path = PathBuf::from(OsStr::from_bytes(self.memo.names.value(requested)));
-                match self.memo.open(files, &path) {
-                    Found::Nothing => Hit::Missing,
-                    Found::OtherClass => Hit::WrongClass,
-                    Found::Refused(refusal) => Hit::Refused(refusal),
-                    Found::Library(library) => Hit::Library(library, How::Cache),
-                }
+        let hit = if let Name::Bare(name) = name {
+            search::search(self.memo, files, scope, name)
+        } else {
+            let path = PathBuf::from(OsStr::from_bytes(self.memo.names.value(requested)));
+            match self.memo.open(files, &path) {
+                Found::Nothing => Hit::Missing,
+                Found::OtherClass => Hit::WrongClass,
+                Found::Refused(refusal) => Hit::Refused(refusal),
+                // By no list of folders; what is said here is not heard below.
+                Found::Library(library) => Hit::Library(library, How::Cache),
             }
         };
         match hit {
@@ -383,8 +383,9 @@ impl<'w, 'f> Walk<'w, 'f> {
     }
 
     fn note_unmet(&mut self, name: Number) {
+        let place = self.first + count(self.objects.len());
         let map = &mut self.memo.map;
-        set(&mut map.unmet, map.walk, name, 0);
+        set(&mut map.unmet, map.walk, name, place);
     }
 
     fn placed_at(&self, index: ObjectIndex) -> (Number, Number) {

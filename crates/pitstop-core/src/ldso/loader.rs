@@ -345,7 +345,7 @@ fn system_dirs_in(bytes: &[u8]) -> Option<Vec<PathBuf>> {
         let is_folder = string.len() > 1
             && string.starts_with(b"/")
             && string.ends_with(b"/")
-            && string.iter().all(|byte| byte.is_ascii_graphic());
+            && string.iter().all(u8::is_ascii_graphic);
         if is_folder && run.len() < FOLDERS_MAX {
             run.push(string);
             continue;

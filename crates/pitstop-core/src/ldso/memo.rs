@@ -300,7 +300,7 @@ impl Memo {
             rpath,
             has_runpath: elf.runpath.is_some(),
             runpath,
-            no_default: elf.flags_1 & u64::from(object::elf::DF_1_NODEFLIB.0) != 0,
+            no_default: elf.flags_1 & object::elf::DF_1_NODEFLIB.0 != 0,
             path,
             id,
             elf,
@@ -449,7 +449,7 @@ pub(super) fn verify(loader: &Loader, elf: &Elf) -> Result<(), Mismatch> {
 
 /// The checks of `_dl_map_object_from_fd`, made when a file that was found is not in the link map yet.
 pub(super) fn refusal(elf: &Elf, by_dlopen: bool) -> Option<&'static str> {
-    let has = |flag: object::elf::DynamicFlags1| elf.flags_1 & u64::from(flag.0) != 0;
+    let has = |flag: object::elf::DynamicFlags1| elf.flags_1 & flag.0 != 0;
     if elf.kind == Kind::Executable {
         return Some("cannot dynamically load executable");
     }

@@ -1,7 +1,5 @@
 //! Version needs against version definitions: `_dl_check_map_versions` and `match_symbol` in `elf/dl-version.c`.
 
-use bstr::BString;
-
 use super::loading::{ObjectIndex, Shortfall, VersionProblem};
 use super::memo::{Memo, Number, Shortfalls, count};
 
@@ -13,14 +11,15 @@ pub(super) fn check(memo: &mut Memo, first: Number, libraries: &[Number]) -> Vec
         let files = memo.libraries[asker as usize].version_files.clone();
         for (place, &file) in (0..).zip(files.iter()) {
             let found = memo.map.named(file);
+            // In place of what it misses the loader, when it only traces, has a dummy that it does not check. It counts
+            // before what was found later, for somebody else, by the same name.
+            if memo.map.unmet(file).is_some_and(|place| found.is_none_or(|found| found >= place)) {
+                continue;
+            }
             let definer = found.map(|object| match object.checked_sub(first) {
                 None => memo.before[object as usize],
                 Some(own) => libraries[own as usize],
             });
-            // In place of a library that is missing the loader, when tracing, has a dummy that it does not check.
-            if definer.is_none() && memo.map.is_unmet(file) {
-                continue;
-            }
             let Some(shortfalls) = shortfalls(memo, asker, place, definer) else { continue };
             let need = &memo.libraries[asker as usize].elf.version_needs[place as usize];
             problems.extend(shortfalls.iter().map(|&(version, shortfall)| VersionProblem {
@@ -47,7 +46,7 @@ fn shortfalls(memo: &mut Memo, asker: Number, place: Number, definer: Option<Num
         let shortfall = match definitions {
             None => Some(Shortfall::NotLoaded),
             Some(None) => Some(Shortfall::Unversioned),
-            Some(Some(defined)) if defined.iter().any(|name: &BString| *name == version.name) => None,
+            Some(Some(names)) if names.contains(&version.name) => None,
             Some(Some(_)) if version.weak => Some(Shortfall::WeakUndefined),
             Some(Some(_)) => Some(Shortfall::Undefined),
         };

@@ -98,7 +98,7 @@ impl Image {
             .collect();
         let dynamic = (place(&mut body, &table), table.len() as u64);
         let mut file = self.head(segments);
-        file.extend(self.segments(loader, dynamic, HEAD + segments * SEGMENT + body.len()));
+        file.extend(Self::segments(loader, dynamic, HEAD + segments * SEGMENT + body.len()));
         file.extend(body);
         file
     }
@@ -118,7 +118,7 @@ impl Image {
         head
     }
 
-    fn segments(&self, loader: Option<(u64, u64)>, dynamic: (u64, u64), length: usize) -> Vec<u8> {
+    fn segments(loader: Option<(u64, u64)>, dynamic: (u64, u64), length: usize) -> Vec<u8> {
         let mut rows: Vec<(u32, u32, u64, u64, u64)> = Vec::new();
         if let Some((offset, length)) = loader {
             rows.push((6, 4, HEAD as u64, (4 * SEGMENT) as u64, 8));
