@@ -11,6 +11,7 @@ use std::process::Command;
 
 use pitstop_core::locate::{Candidate, Source, Suite};
 use pitstop_host::provide::apt::Apt;
+use pitstop_host::provide::host::{self, Places};
 use pitstop_host::provide::{Error, Event, Outcome, Provider, Want};
 use support::{require, want, with_context};
 use tempfile::TempDir;
@@ -177,6 +178,9 @@ fn a_package_is_unpacked_with_the_dependencies_that_the_machine_lacks() {
     assert!(outcome.cost.bytes > 200_000, "{}", outcome.cost);
     assert!(events.contains(&Event::Downloading("libzbar0".into())), "{events:?}");
     load(&outcome);
+    let kept: Vec<_> =
+        fs_err::read_dir(&world.apt.cache).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(kept, ["archives"]);
 }
 
 #[test]
@@ -295,4 +299,44 @@ fn installing_needs_root_and_says_what_it_would_install() {
     let error =
         with_context(false, |context| world.apt.install(&wants, &mut look_again, context)).0.unwrap_err();
     assert_eq!(error.hint().as_deref(), Some("Run `sudo apt install libzbar0`"));
+}
+
+#[test]
+fn root_installs_and_what_is_installed_is_found() {
+    const TEST: &str = "root_installs_and_what_is_installed_is_found";
+    // A root of its own over the machine's, so that nothing is installed for good.
+    const OVERLAY: &str = "set -e; top=$1; shift
+        mount -t tmpfs tmpfs $top
+        mkdir $top/upper $top/work $top/root
+        mount -t overlay overlay -o lowerdir=/,upperdir=$top/upper,workdir=$top/work $top/root
+        mount --rbind /proc $top/root/proc
+        mount --rbind /dev $top/root/dev
+        exec chroot $top/root \"$@\"";
+    if std::env::var_os(AS_ANOTHER).is_none() {
+        let is_root = rustix::process::geteuid().is_root();
+        assert!(is_root || std::env::var_os("CI").is_none(), "this test needs root");
+        if is_root {
+            let top = tempfile::tempdir().unwrap();
+            let command = |program: &Path| {
+                let mut command = Command::new("unshare");
+                command.args(["--mount", "--", "sh", "-c", OVERLAY, "sh"]).arg(top.path()).arg(program);
+                command
+            };
+            run_copy(TEST, &command);
+        }
+        return;
+    }
+    let mut world = World::new();
+    world.apt.environment.clear();
+    let wants = [want("libzbar.so.0")];
+    let mut look_again = |wants: &[Want]| {
+        let places = Places::usual(&support::OnDisk, []);
+        with_context(false, |context| host::provide(wants, &places, context)).0
+    };
+    let outcome =
+        with_context(false, |context| world.apt.install(&wants, &mut look_again, context)).0.unwrap();
+    let provision = &outcome.provisions[0];
+    assert_eq!(provision.by, Provider::Installed { package: "libzbar0".into() });
+    assert!(provision.file.ends_with("x86_64-linux-gnu/libzbar.so.0"), "{}", provision.file.display());
+    assert!(outcome.cost.downloaded >= 1, "{}", outcome.cost);
 }

@@ -253,11 +253,12 @@ impl Apt {
         if absent.is_empty() {
             return Ok(());
         }
-        let archives = self.cache.join("archives");
-        fs_err::create_dir_all(archives.join("partial"))?;
+        fs_err::create_dir_all(self.cache.join("archives/partial"))?;
+        // A fresh folder each time: of an archive that lies there already, apt only compares the size.
+        let archives = tempfile::Builder::new().prefix("download-").tempdir_in(&self.cache)?;
         (context.progress)(Event::Step(format!("downloading {} packages", absent.len())));
         let mut command = self.apt_get(Some(lists));
-        command.current_dir(&archives).arg("download");
+        command.current_dir(archives.path()).arg("download");
         command.args(absent.iter().map(|install| {
             let Install { package, version, architecture } = install;
             format!("{package}:{architecture}={version}")
@@ -267,7 +268,7 @@ impl Apt {
         for install in absent {
             // The names that apt gives to archives; `%3a` is a colon, which would end an entry of a search path.
             let file = format!("{}_{}.deb", name(install), install.architecture);
-            unpack::unpack(&archives.join(file), &self.folder(install), context.interrupt)?;
+            unpack::unpack(&archives.path().join(file), &self.folder(install), context.interrupt)?;
             (context.progress)(Event::Finished(install.package.clone()));
         }
         Ok(())
