@@ -4,15 +4,14 @@
 //! `/run/current-system/sw/share/nix-ld/lib`. What lies there costs nothing, and needs all its own dependencies named,
 //! since the Python's loader will not find those either.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use pitstop_core::elf::Elf;
-use pitstop_core::files::{Files, Opened};
+use pitstop_core::files::Files;
 use pitstop_core::locate::{Class, locate};
 use serde::Serialize;
 
-use super::{Context, Outcome, Provider, Provision, Refused, Want, fitting, soname_of};
+use super::{Context, Outcome, Provider, Provision, Refused, Want, closure, fitting, soname_of};
 
 /// By which of the machine's rules a library is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -73,6 +72,10 @@ impl Places {
     }
 
     /// Every file that could be the library of this name, in the order of preference.
+    pub(super) fn of(&self, soname: &str) -> Vec<PathBuf> {
+        self.files(soname, locate(soname).class).into_iter().map(|(file, _)| file).collect()
+    }
+
     fn files(&self, soname: &str, class: Class) -> Vec<(PathBuf, Rule)> {
         let mut files = Vec::new();
         if class == Class::Driver {
@@ -89,9 +92,6 @@ impl Places {
 fn existing(files: &dyn Files, folders: &[&str]) -> Vec<PathBuf> {
     folders.iter().map(PathBuf::from).filter(|folder| files.is_folder(folder)).collect()
 }
-
-/// How many libraries one want may draw in.
-const DEPENDENCIES_LIMIT: usize = 2_000;
 
 /// Looks for each want where this machine keeps libraries. Reads, and changes nothing.
 pub fn provide(wants: &[Want], places: &Places, context: &mut Context<'_>) -> Outcome {
@@ -122,7 +122,8 @@ fn find(want: &Want, places: &Places, files: &dyn Files) -> Result<Provision, Re
             Err(misfit) => misfits.push(misfit),
             Ok(Some(elf)) => {
                 let note = format!("already on this machine: {}", file.display());
-                let dependencies = dependencies(&file, &elf, want, places, files);
+                let dependencies =
+                    closure::dependencies(&file, &elf, want, files, &|soname| places.of(soname));
                 let (found, by) = (soname_of(&elf), Provider::Host { rule });
                 let soname = want.soname.clone();
                 return Ok(Provision { soname, file, found, exact: true, by, dependencies, note });
@@ -138,56 +139,6 @@ fn find(want: &Want, places: &Places, files: &dyn Files) -> Result<Provision, Re
         return Err(refuse("part of a GPU driver that this machine does not have".into(), Some(hint.into())));
     }
     Err(refuse("this machine does not have it".into(), None))
-}
-
-/// All that a library needs in turn, as far as the machine's rules find it and the search path of whoever needs it does
-/// not. The libc is left out: the process has one.
-fn dependencies(
-    file: &Path,
-    elf: &Elf,
-    want: &Want,
-    places: &Places,
-    files: &dyn Files,
-) -> BTreeMap<String, PathBuf> {
-    let matching = |file: PathBuf| match files.open(&file) {
-        Opened::Elf(_, elf) if elf.target == want.target => Some((file, elf)),
-        _ => None,
-    };
-    let mut found = BTreeMap::new();
-    let mut seen = BTreeSet::from([want.soname.clone()]);
-    let mut open = needs(file, elf);
-    while let Some((soname, own_folders)) = open.pop() {
-        if seen.len() > DEPENDENCIES_LIMIT || !seen.insert(soname.clone()) {
-            continue;
-        }
-        let class = locate(&soname).class;
-        if class == Class::Libc || soname.contains('/') {
-            continue;
-        }
-        if let Some((file, elf)) = own_folders.iter().map(|folder| folder.join(&soname)).find_map(matching) {
-            open.extend(needs(&file, &elf));
-            continue;
-        }
-        let candidates = places.files(&soname, class).into_iter();
-        if let Some((file, elf)) = candidates.map(|(file, _)| file).find_map(matching) {
-            open.extend(needs(&file, &elf));
-            found.insert(soname, file);
-        }
-    }
-    found
-}
-
-/// What a library needs, each with the folders of the library's own search path.
-fn needs(file: &Path, elf: &Elf) -> Vec<(String, Vec<PathBuf>)> {
-    let search_path =
-        elf.runpath.as_ref().or(elf.rpath.as_ref()).map(ToString::to_string).unwrap_or_default();
-    let origin = file.parent().unwrap_or(Path::new("/")).to_string_lossy();
-    let folders: Vec<PathBuf> = search_path
-        .split(':')
-        .filter(|folder| !folder.is_empty())
-        .map(|folder| PathBuf::from(folder.replace("${ORIGIN}", &origin).replace("$ORIGIN", &origin)))
-        .collect();
-    elf.needed.iter().map(|needed| (needed.to_string(), folders.clone())).collect()
 }
 
 #[cfg(test)]

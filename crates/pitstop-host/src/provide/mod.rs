@@ -4,9 +4,12 @@
 //! what it refuses with its reason, and what that cost. A provider that cannot work at all is an [`Error`].
 //!
 //! - [`host`]: what the machine already has, in places where the Python's own loader does not look;
-//! - [`nix`]: a package set, realised and kept alive by roots beside the venv.
+//! - [`nix`]: a package set, realised and kept alive by roots beside the venv;
+//! - [`apt`]: Debian packages, unpacked beside the venv, or installed.
 
+pub mod apt;
 mod child;
+mod closure;
 mod error;
 pub mod host;
 pub mod nix;

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use pitstop_core::elf::{Class as Width, Encoding, Target};
 use pitstop_core::files::FakeFiles;
 

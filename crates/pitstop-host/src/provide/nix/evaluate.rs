@@ -42,8 +42,7 @@ pub(super) struct Set {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Idea {
     pub(super) name: String,
-    #[serde(flatten)]
-    pub(super) state: State,
+    pub(super) facts: State,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -77,7 +76,7 @@ pub(super) fn evaluate(
     let (set, mut ideas) =
         if finished.status.success() { answer(nix, &finished)? } else { one_by_one(nix, names, context)? };
     for idea in &mut ideas {
-        if let State::Refused { words } = &mut idea.state
+        if let State::Refused { words } = &mut idea.facts
             && words.is_empty()
         {
             let finished = ask(nix, &[&idea.name], true, context)?;
@@ -101,7 +100,7 @@ fn one_by_one(nix: &Nix, names: &[&str], context: &mut Context<'_>) -> Result<(S
             ideas.extend(answer(nix, &finished)?.1);
         } else {
             let words = words::message(&finished.errors);
-            ideas.push(Idea { name: (*name).to_owned(), state: State::Refused { words } });
+            ideas.push(Idea { name: (*name).to_owned(), facts: State::Refused { words } });
         }
     }
     Ok((set, ideas))
@@ -115,7 +114,8 @@ fn answer(nix: &Nix, finished: &Finished) -> Result<(Set, Vec<Idea>), Error> {
     match answer.set {
         Some(set) if set.number < nix.set.chosen_by.len() => Ok((set, answer.ideas)),
         _ => {
-            let reason = format!("{} does not exist", nix.set.chosen_by.join(" or "));
+            let places: Vec<String> = nix.set.references.iter().map(ToString::to_string).collect();
+            let reason = format!("{} does not exist", places.join(" or "));
             Err(Error::NoPackageSet { reason })
         }
     }

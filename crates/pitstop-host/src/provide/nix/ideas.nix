@@ -66,10 +66,13 @@ let
         else { state = "there"; derivation = "${found.value.drvPath}"; outputs = outputsOf found.value; };
       tried = if asked.raise then { success = true; value = facts; } else tryEval (builtins.deepSeq facts facts);
     in
-    { inherit name; }
-    // (if found.state != "there" then { inherit (found) state; }
-    else if tried.success then tried.value
-    else { state = "refused"; });
+    {
+      inherit name;
+      facts =
+        if found.state != "there" then { inherit (found) state; }
+        else if tried.success then tried.value
+        else { state = "refused"; };
+    };
 
   version = tryEval (packages.lib.version or null);
 in

@@ -2,7 +2,7 @@
 //!
 //! The format is internal indeed: fields come and go between releases. Whatever is not understood is passed over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
 use serde_json::Value;
@@ -26,8 +26,10 @@ mod result {
 const LEVEL_ERROR: u64 = 0;
 const LEVEL_WARNING: u64 = 1;
 
-/// How many lines of build logs and errors are remembered.
+/// How many errors are remembered.
 const WORDS_LIMIT: usize = 200;
+/// How many lines of a build.
+const BUILD_LINES_LIMIT: usize = 10;
 
 #[derive(Debug)]
 enum Activity {
@@ -42,12 +44,11 @@ pub(super) struct Log {
     running: BTreeMap<u64, Activity>,
     /// Bytes of transfers that ended.
     transferred: u64,
-    built: u64,
     copied: u64,
     /// The tool's own words: errors, and lines that are not JSON.
     words: Vec<String>,
-    /// The last lines of what failed builds said.
-    build_lines: Vec<String>,
+    /// Every derivation whose build came to an end, and the last lines of what it said.
+    builds: BTreeMap<String, VecDeque<String>>,
 }
 
 impl Log {
@@ -74,25 +75,50 @@ impl Log {
 
     /// What it took. The time is the caller's to measure.
     pub(super) fn cost(&self) -> Cost {
-        Cost { built: self.built, downloaded: self.copied, bytes: self.bytes().0, ..Cost::default() }
+        let built = self.builds.keys().filter(|derivation| !self.has_failed(derivation)).count();
+        Cost { built: built as u64, downloaded: self.copied, bytes: self.bytes().0, ..Cost::default() }
     }
 
-    /// The tool's own words about what went wrong.
-    pub(super) fn words(&self) -> String {
-        let mut lines = self.words.clone();
-        if !self.build_lines.is_empty() && !lines.iter().any(|line| line.contains("log lines")) {
-            let from = self.build_lines.len().saturating_sub(10);
-            lines.push("last lines of the build:".into());
-            lines.extend(self.build_lines[from..].iter().cloned());
+    /// The tool's own words about what went wrong with one derivation. What concerns only the `others` is left out.
+    pub(super) fn words(&self, derivation: &str, others: &[&str]) -> String {
+        let elsewhere =
+            |text: &str| !text.contains(derivation) && others.iter().any(|other| text.contains(*other));
+        // The last error of all only lists what the earlier ones say.
+        let sums_up = |line: &str| line.starts_with("build of ") || line.starts_with("Build failed due to ");
+        let mut words: Vec<&str> = self
+            .words
+            .iter()
+            .map(|line| line.strip_prefix("error: ").unwrap_or(line).trim())
+            .filter(|line| !elsewhere(line) && !sums_up(line))
+            .collect();
+        for (failed, lines) in
+            self.builds.iter().filter(|(name, _)| !elsewhere(name) && self.has_failed(name))
+        {
+            if !lines.is_empty() && !words.iter().any(|line| line.contains("log lines")) {
+                words.push("last lines of the build:");
+                words.extend(self.builds[failed].iter().map(String::as_str));
+            }
         }
-        lines.join("\n")
+        words.join("\n")
+    }
+
+    fn has_failed(&self, derivation: &str) -> bool {
+        let quoted = format!("'{derivation}' failed");
+        self.words
+            .iter()
+            .any(|line| line.contains(&quoted) || line.contains(&format!("build '{derivation}'")))
     }
 
     fn start(&mut self, id: u64, message: &Value) -> Option<Event> {
-        let path = || message["fields"][0].as_str().map(package_name).unwrap_or_default();
+        let path = || message["fields"][0].as_str().unwrap_or_default();
         let (activity, event) = match message["type"].as_u64()? {
-            activity::BUILD => (Activity::Build(path()), Some(Event::Building(path()))),
-            activity::COPY_PATH => (Activity::Copy(path()), Some(Event::Downloading(path()))),
+            activity::BUILD => {
+                (Activity::Build(path().to_owned()), Some(Event::Building(package_name(path()))))
+            }
+            activity::COPY_PATH => {
+                let name = package_name(path());
+                (Activity::Copy(name.clone()), Some(Event::Downloading(name)))
+            }
             activity::FILE_TRANSFER => (Activity::Transfer { done: 0, expected: 0 }, None),
             _ => return None,
         };
@@ -103,9 +129,10 @@ impl Log {
     fn stop(&mut self, id: u64) -> Option<Event> {
         match self.running.remove(&id)? {
             // A build that failed stops like one that succeeded; what became of it is seen in the store.
-            Activity::Build(name) => {
-                self.built += 1;
-                Some(Event::Finished(name))
+            Activity::Build(derivation) => {
+                let event = Event::Finished(package_name(&derivation));
+                self.builds.entry(derivation).or_default();
+                Some(event)
             }
             Activity::Copy(name) => {
                 self.copied += 1;
@@ -128,7 +155,12 @@ impl Log {
                 Some(Event::Bytes { done, expected })
             }
             result::BUILD_LOG_LINE => {
-                remember(&mut self.build_lines, plain(fields[0].as_str()?));
+                let Activity::Build(derivation) = self.running.get(&id)? else { return None };
+                let lines = self.builds.entry(derivation.clone()).or_default();
+                if lines.len() == BUILD_LINES_LIMIT {
+                    lines.pop_front();
+                }
+                lines.push_back(plain(fields[0].as_str()?));
                 None
             }
             _ => None,
@@ -263,7 +295,37 @@ mod tests {
         );
         let warning = |text: &str| Event::Warning(text.into());
         assert_eq!(seen, [warning("cannot reach the cache"), warning("a plain one")]);
-        assert_eq!(log.words(), "error: builder for 'x.drv' failed\nerror: a plain line");
+        assert_eq!(log.words("x.drv", &[]), "builder for 'x.drv' failed\na plain line");
+    }
+
+    #[test]
+    fn each_failure_is_told_by_itself() {
+        let mut log = Log::default();
+        for (id, name, line) in [(1, "a", "cc1: error"), (2, "dep", "no space"), (3, "good", "fine")] {
+            events(
+                &mut log,
+                &[
+                    &format!(r#"@nix {{"action":"start","fields":["/s/{name}.drv"],"id":{id},"type":105}}"#),
+                    &format!(r#"@nix {{"action":"result","fields":["{line}"],"id":{id},"type":101}}"#),
+                    &format!(r#"@nix {{"action":"stop","id":{id}}}"#),
+                ],
+            );
+        }
+        for line in [
+            "error: builder for '/s/a.drv' failed with exit code 1",
+            "error: builder for '/s/dep.drv' failed with exit code 2",
+            "error: 1 dependencies of derivation '/s/b.drv' failed to build",
+            "error: build of '/s/a.drv', '/s/b.drv' failed",
+        ] {
+            log.line(line.as_bytes());
+        }
+        assert_eq!(log.cost().built, 1);
+        assert_eq!(
+            log.words("/s/b.drv", &["/s/a.drv"]),
+            "builder for '/s/dep.drv' failed with exit code 2\n\
+             1 dependencies of derivation '/s/b.drv' failed to build\n\
+             last lines of the build:\nno space"
+        );
     }
 
     #[test]
@@ -298,6 +360,6 @@ mod tests {
             log.line(odd.as_bytes());
         }
         log.cost();
-        log.words();
+        log.words("", &["a", ""]);
     }
 }

@@ -94,6 +94,7 @@ impl Nix {
             .map(|want| Search::new(want, &ideas, &set.describe(self), context.accept_inexact))
             .collect();
 
+        // Derivations that this run built or fetched.
         let mut fresh = BTreeSet::new();
         while searches.iter().any(Search::is_open) {
             self.round(&mut searches, &mut fresh, &mut outcome.cost, context)?;
@@ -109,34 +110,39 @@ impl Nix {
     fn round(
         &self,
         searches: &mut [Search<'_>],
-        fresh: &mut BTreeSet<PathBuf>,
+        fresh: &mut BTreeSet<String>,
         cost: &mut Cost,
         context: &mut Context<'_>,
     ) -> Result<(), Error> {
-        let open: BTreeMap<PathBuf, String> = searches
+        let open: BTreeMap<PathBuf, Attempt> = searches
             .iter()
             .filter(|search| search.is_open())
             .filter_map(|search| search.attempts.front())
-            .map(|attempt| (attempt.path.clone(), format!("{}!{}", attempt.derivation, attempt.output)))
+            .map(|attempt| (attempt.path.clone(), attempt.clone()))
             .collect();
         let absent = self.invalid(open.keys(), context)?;
-        let mut words = String::new();
+        let mut log = Log::default();
         // The links of this folder hold what was just made until it has roots of its own.
         let mut holding = None;
         if !absent.is_empty() {
             fs_err::create_dir_all(&self.roots)?;
             let folder = tempfile::Builder::new().prefix(".new-").tempdir_in(&self.roots)?;
-            let installables = absent.iter().filter_map(|path| open.get(path)).map(String::as_str);
-            words = self.realise(installables, &folder.path().join("result"), cost, context)?;
+            let attempts = absent.iter().filter_map(|path| open.get(path));
+            log = self.realise(attempts, &folder.path().join("result"), cost, context)?;
             holding = Some(folder);
         }
         let still_absent =
             if absent.is_empty() { BTreeSet::new() } else { self.invalid(absent.iter(), context)? };
-        fresh.extend(absent.difference(&still_absent).cloned());
+        let made = absent.difference(&still_absent).filter_map(|path| open.get(path));
+        fresh.extend(made.map(|attempt| attempt.derivation.clone()));
         for search in searches.iter_mut().filter(|search| search.is_open()) {
             let Some(attempt) = search.attempts.pop_front() else { continue };
             if still_absent.contains(&attempt.path) {
+                let others: Vec<&str> = open.values().map(|other| other.derivation.as_str()).collect();
+                let words = log.words(&attempt.derivation, &others);
                 search.reasons.push(format!("{}: {words}", attempt.attribute));
+                // What cannot be made has no other outputs either.
+                search.attempts.retain(|other| other.derivation != attempt.derivation);
                 continue;
             }
             match library(search.want, &attempt, context) {
@@ -166,14 +172,14 @@ impl Nix {
         Ok(String::from_utf8_lossy(&finished.output).lines().map(PathBuf::from).collect())
     }
 
-    /// Fetches or builds, and comes back with Nix's own words where something failed: what did not is in the store.
+    /// Fetches or builds. Whether it went well is seen in the store; why not, in the log.
     fn realise<'a>(
         &self,
-        installables: impl Iterator<Item = &'a str>,
+        attempts: impl Iterator<Item = &'a Attempt>,
         root: &Path,
         cost: &mut Cost,
         context: &mut Context<'_>,
-    ) -> Result<String, Error> {
+    ) -> Result<Log, Error> {
         (context.progress)(Event::Step("fetching from the package set".into()));
         let mut command = self.command("nix-store");
         command.args([
@@ -184,10 +190,10 @@ impl Nix {
             "--indirect",
             "--add-root",
         ]);
-        command.arg(root).args(installables);
+        command.arg(root).args(attempts.map(|attempt| format!("{}!{}", attempt.derivation, attempt.output)));
         let mut log = Log::default();
         let progress = &mut context.progress;
-        let finished = child::run(&mut command, MISSING_HINT, context.interrupt, &mut |stream, line| {
+        child::run(&mut command, MISSING_HINT, context.interrupt, &mut |stream, line| {
             if stream == Stream::Error
                 && let Some(event) = log.line(line)
             {
@@ -198,14 +204,7 @@ impl Nix {
         cost.built += took.built;
         cost.downloaded += took.downloaded;
         cost.bytes += took.bytes;
-        if finished.status.success() {
-            return Ok("it is not in the store, although Nix says that it was made".into());
-        }
-        Ok(if log.words().is_empty() {
-            format!("nix-store ended with {}", finished.status)
-        } else {
-            log.words()
-        })
+        Ok(log)
     }
 
     /// Keeps a store path from being collected, for as long as the link lies where it is.
@@ -226,7 +225,7 @@ impl Nix {
         &self,
         search: Search<'_>,
         set: &Set,
-        fresh: &BTreeSet<PathBuf>,
+        fresh: &BTreeSet<String>,
         outcome: &mut Outcome,
         context: &mut Context<'_>,
     ) -> Result<(), Error> {
@@ -239,7 +238,8 @@ impl Nix {
         if context.interrupt.is_requested() {
             return Err(Error::Interrupted);
         }
-        let what = if fresh.contains(&attempt.path) { "now in the store" } else { "already in the store" };
+        let what =
+            if fresh.contains(&attempt.derivation) { "now in the store" } else { "already in the store" };
         let note =
             format!("{} of {}: {}, {what}", attempt.attribute, set.describe(self), attempt.path.display());
         outcome.provisions.push(Provision {
@@ -272,7 +272,7 @@ impl<'a> Search<'a> {
         for (name, candidate) in
             want.candidates.nix().filter(|(_, candidate)| candidate.exact || accept_inexact)
         {
-            match ideas.get(name).map(|idea| &idea.state) {
+            match ideas.get(name).map(|idea| &idea.facts) {
                 None | Some(State::Absent) => reasons.push(format!("{name}: {set} has no such package")),
                 Some(State::Refused { words }) => {
                     hint = hint.or_else(|| words::hint(words));

@@ -1,5 +1,6 @@
 //! Which package set libraries are taken from.
 
+use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -114,6 +115,17 @@ impl Reference {
         match self {
             Self::Path { path } => Self::Path { path: folder.join(path) },
             other => other,
+        }
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path { path } => write!(formatter, "{}", path.display()),
+            Self::Tarball { url, .. } | Self::Git { url, .. } => formatter.write_str(url),
+            Self::SearchPath { name } => write!(formatter, "<{name}>"),
+            Self::Flake { flake } => formatter.write_str(flake),
         }
     }
 }
