@@ -3,6 +3,8 @@
 //!
 //! Pythons are taken from `PATH` by their usual names, and from `PITSTOP_TEST_PYTHONS` (paths, separated by colons).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -305,7 +307,7 @@ fn serves_libraries_that_are_loaded_through_ctypes() {
 /// As in Pythons that are one static executable.
 #[test]
 fn serves_a_ctypes_that_is_built_in() {
-    let code = r#"
+    let code = r"
 import sys, types
 importer = sys.modules['_frozen_importlib'].BuiltinImporter
 opened = []
@@ -328,7 +330,7 @@ seen = []
 _pitstop._prepare = seen.append
 module.dlopen('/a/../b.so', 1); module.dlopen('libc.so.6'); module.dlopen(None)
 print(seen, opened)
-"#;
+";
     for python in PYTHONS.iter() {
         let lab = Lab::new(python);
         lab.fix();
@@ -483,11 +485,11 @@ fn any_path_will_do() {
             let mut lab = lab;
             lab.site = venv.join(lab.site.strip_prefix(&lab.venv).unwrap());
             lab.venv = venv;
-            let named = elsewhere.join(OsStr::from_bytes(name));
-            fs::create_dir(&named).unwrap();
+            let inner = elsewhere.join(OsStr::from_bytes(name));
+            fs::create_dir(&inner).unwrap();
             let mut data = lab.data();
             for library in &mut data.libraries {
-                let to = named.join(library.file_name().unwrap());
+                let to = inner.join(library.file_name().unwrap());
                 fs::rename(&library, &to).unwrap();
                 *library = to;
             }
@@ -498,10 +500,15 @@ fn any_path_will_do() {
             data.files.insert(Path::new(&module).join("pst.so"), wanted);
             lab.fix_with(&data);
             let code = r"import importlib; print(importlib.import_module('p\\t .pst').answer)";
-            for variables in [&[][..], &[("LC_ALL", "C"), ("PYTHONCOERCECLOCALE", "0"), ("PYTHONUTF8", "0")]]
-            {
-                let ran: Ran =
-                    lab.command(&["-c", code]).envs(variables.iter().copied()).output().unwrap().into();
+            compile(&lab.site, "good.so", &MODULE.replace("pst", "good").replace("ps_answer()", "1"), &[]);
+            let plain = [("LC_ALL", "C"), ("PYTHONCOERCECLOCALE", "0"), ("PYTHONUTF8", "0")];
+            for variables in [&[][..], &plain] {
+                let run = |code| lab.command(&["-c", code]).envs(variables.iter().copied()).output().unwrap();
+                if !run("import good").status.success() {
+                    // Python 3.12 itself loads nothing from a path that its locale cannot decode.
+                    continue;
+                }
+                let ran: Ran = run(code).into();
                 assert!(ran.out == "42\n" && ran.err.is_empty(), "{python:?} {name:?}: {ran:?}");
             }
         }
@@ -545,7 +552,7 @@ fn data_that_does_not_fit_is_ignored_with_one_line() {
         fs::write(&path, data.to_bytes()).unwrap();
         lab.run(&["-c", TRY]).complains("the Python of this environment has changed");
         for end in 0..whole.len() {
-            if end % 7 != 0 && whole[end] != b'\n' {
+            if end % 31 != 0 && whole[end] != b'\n' {
                 continue;
             }
             fs::write(&path, &whole[..end]).unwrap();
