@@ -15,8 +15,15 @@ let
   permitted = name:
     builtins.elem name (config.permittedInsecurePackages or [ ]) || allows.insecure;
 
+  # The sentence was turned round in nixpkgs 26.05. `nixboxOldWords` is our own setting, so that both
+  # can be met.
   refuse = { name, meta }: reason: advice:
-    throw "Package ‘${name}’ in ${meta.position} ${reason}, refusing to evaluate.\n\n${advice}\n";
+    throw (
+      if config.nixboxOldWords or (fromEnvironment "NIXBOX_OLD_WORDS") then
+        "Package ‘${name}’ in ${meta.position} ${reason}, refusing to evaluate.\n\n${advice}\n"
+      else
+        "Refusing to evaluate package '${name}' in ${meta.position} because it ${reason}\n${advice}\n"
+    );
 
   allow = setting: variable: ''
     a) For one call of the nix tools, set an environment variable:

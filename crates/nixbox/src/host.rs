@@ -17,7 +17,8 @@ const SEEN: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr",
 const DAEMON_START_MAX: Duration = Duration::from_secs(20);
 
 /// Settings for the Nix that builds. No build users, for there may be no root; no sandbox, for the
-/// builders run apt; nobody trusted, as an ordinary user of NixOS is not.
+/// builders run apt; nobody trusted, as an ordinary user of NixOS is not. Nix strips set-user bits at the
+/// end of a build, so builders may unpack files that have them.
 pub(crate) const NIX_CONF: &str = "\
 sandbox = false
 build-users-group =
@@ -26,6 +27,7 @@ trusted-users =
 allowed-users = *
 experimental-features = nix-command flakes
 fsync-metadata = false
+filter-syscalls = false
 ";
 
 /// One folder of the host shown elsewhere.

@@ -14,7 +14,18 @@
 //!
 //! Everything lives in one folder: `$NIXBOX_DIR`, else `~/.cache/pitstop-nixbox`. The first use
 //! builds the base system, which takes minutes; later ones find it there. Packages are built when
-//! they are asked for. Any number of machines may run at the same time.
+//! they are asked for. Any number of machines may run at the same time, each with a daemon of its
+//! own on the one store; a machine that collects garbage wants [`MachineBuilder::own_store`].
+//!
+//! Where it differs from NixOS, so that nobody is misled:
+//!
+//! - The loader's default folder is `/run/glibc/lib`, padded with slashes, not the store path that
+//!   this links to; and three more follow that exist nowhere. The loader's code has their lengths.
+//! - Python's zlib and pyexpat are built in, with copies of their libraries under other names; so
+//!   `import zlib` does not load `libz.so.1`, as it would with nixpkgs' Python.
+//! - Builds run outside the box, where Debian's tools are, and are not sandboxed.
+//! - Versions are Debian's. An attribute of the table that this Debian has no package for evaluates,
+//!   but its build fails and says so.
 
 mod apt;
 mod cli;

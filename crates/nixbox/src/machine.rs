@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use crate::Nixbox;
 use crate::error::Result;
@@ -11,6 +12,29 @@ use crate::store_copy::StoreCopy;
 
 /// The user's folder in every machine.
 pub const HOME: &str = "/home/user";
+
+/// The file in a machine's folder that its owner holds locked.
+const ROOM_LOCK: &str = "lock";
+
+/// How old a machine's folder must be before it can be taken for left behind: a new one may not be
+/// locked yet.
+const ROOM_AGE_MIN: Duration = Duration::from_mins(1);
+
+/// Removes the folders of machines whose owners were killed.
+pub(crate) fn sweep(rooms: &Path) -> Result<()> {
+    for room in fs_err::read_dir(rooms)? {
+        let room = room?.path();
+        // Another process may be sweeping too: what cannot be read or removed is left.
+        let Ok(lock) = fs_err::File::open(room.join(ROOM_LOCK)) else { continue };
+        let age =
+            lock.metadata().and_then(|facts| facts.modified()).ok().and_then(|time| time.elapsed().ok());
+        if age.is_some_and(|age| age > ROOM_AGE_MIN) && lock.file().try_lock().is_ok() {
+            drop(StoreCopy { nix: room.join("nix") });
+            let _ = fs_err::remove_dir_all(&room);
+        }
+    }
+    Ok(())
+}
 
 /// Where NixOS has the channel that `<nixpkgs>` means.
 pub(crate) const CHANNEL: &str = "/nix/var/nix/profiles/per-user/root/channels/nixos";
@@ -77,6 +101,8 @@ impl<'a> MachineBuilder<'a> {
     /// Starts the machine's nix-daemon.
     pub fn start(mut self) -> Result<Machine<'a>> {
         let room = tempfile::Builder::new().prefix("machine-").tempdir_in(self.nixbox.rooms())?;
+        let lock = fs_err::File::create(room.path().join(ROOM_LOCK))?;
+        lock.file().lock()?;
         let home = self.home.take().unwrap_or_else(|| room.path().join("home"));
         let sockets = room.path().join("sockets");
         fs_err::create_dir_all(&home)?;
@@ -98,6 +124,7 @@ impl<'a> MachineBuilder<'a> {
             _daemon: daemon,
             _store_copy: store_copy,
             room,
+            _lock: lock,
         })
     }
 }
@@ -115,6 +142,8 @@ pub struct Machine<'a> {
     _daemon: Daemon,
     _store_copy: Option<StoreCopy>,
     room: tempfile::TempDir,
+    // Held by the living, so that what the dead left can be told apart.
+    _lock: fs_err::File,
 }
 
 /// What a program in the machine did.

@@ -46,6 +46,7 @@ impl Nixbox {
             fs_err::create_dir_all(folder.join(name))?;
         }
         let folder = fs_err::canonicalize(folder)?;
+        crate::machine::sweep(&folder.join("rooms"))?;
         let lists = Lists::find(&folder.join("root/nix/var/nixbox"), say)?;
         let key = set::key(&lists)?;
         if let Some(system) = System::read(&folder.join("sets").join(&key)) {

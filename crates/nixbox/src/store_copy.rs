@@ -67,6 +67,9 @@ fn valid_paths(dump: &str) -> Vec<&str> {
 
 impl Drop for StoreCopy {
     fn drop(&mut self) {
+        if !self.nix.exists() {
+            return;
+        }
         // The store's folders are read-only, which stops an ordinary user from emptying them. Files
         // are shared and stay as they are. What cannot be removed stays in the state folder.
         let _ = Command::new("find")

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::{Error, Result, stdout_of};
-use crate::requirements::installed;
+use crate::requirements::{PIP, installed};
 
 /// Downloads binary wheels of `requirement` and of all it needs into a folder below `cache`, and
 /// returns that folder. When it is there already, nothing is fetched.
 pub fn download(requirement: &str, python: &str, cache: &Path) -> Result<PathBuf> {
     if !installed("python3") {
-        return Err(Error::NotInstalled { program: "python3", package: "python3-pip" });
+        return Err(Error::NotInstalled { program: "python3", package: PIP });
     }
     let name: String = requirement
         .chars()

@@ -165,19 +165,36 @@ fn a_library_is_in_the_output_where_nixpkgs_has_it() {
 }
 
 #[test]
+fn a_library_in_an_odd_place_at_debian_is_in_lib_here_and_loads() {
+    // Alternatives, a private neighbour, a folder of its own, another output.
+    for (attribute, soname) in [
+        ("lapack", "liblapack.so.3"),
+        ("blas", "libblas.so.3"),
+        ("libpulseaudio", "libpulse.so.0"),
+        ("nss", "libnss3.so"),
+        ("libuuid", "libuuid.so.1"),
+        ("unixODBC", "libodbc.so.2"),
+    ] {
+        let built = nixbox().build(&[attribute]).unwrap();
+        let file = built[0].join("lib").join(soname);
+        sh(&format!("python3.11 -c 'import ctypes; ctypes.CDLL(\"{}\")'", file.display()));
+    }
+}
+
+#[test]
 fn what_nixpkgs_refuses_is_refused_in_its_words() {
     let machine = nixbox().machine().start().unwrap();
-    for (attribute, words, setting) in [
-        ("unfree", "has an unfree license (‘unfree’), refusing to evaluate", "allowUnfree = true;"),
-        (
-            "insecure",
-            "is marked as insecure, refusing to evaluate",
-            "permittedInsecurePackages = [ \"insecure-0.2.5\" ];",
-        ),
-        ("broken", "is marked as broken, refusing to evaluate", "allowBroken = true;"),
+    for (attribute, reason, setting) in [
+        ("unfree", "has an unfree license (‘unfree’)", "allowUnfree = true;"),
+        ("insecure", "is marked as insecure", "permittedInsecurePackages = [ \"insecure-0.2.5\" ];"),
+        ("broken", "is marked as broken", "allowBroken = true;"),
     ] {
-        let refused = machine.sh(&format!("nix-build '<nixpkgs>' -A nixbox.{attribute}")).unwrap();
-        assert!(!refused.ok && refused.stderr.contains(words), "{}", refused.stderr);
+        let build = format!("nix-build '<nixpkgs>' -A nixbox.{attribute}");
+        let refused = machine.sh(&build).unwrap().stderr;
+        assert!(refused.contains("error: Refusing to evaluate package '"), "{refused}");
+        assert!(refused.contains(&format!("because it {reason}")), "{refused}");
+        let refused = machine.sh(&format!("NIXBOX_OLD_WORDS=1 {build}")).unwrap().stderr;
+        assert!(refused.contains(&format!("{reason}, refusing to evaluate.")), "{refused}");
         let expression = format!("(import <nixpkgs> {{ config = {{ {setting} }}; }}).nixbox.{attribute}");
         let allowed = machine.sh(&format!("nix-build -E '{expression}'")).unwrap();
         assert!(allowed.ok, "{}", allowed.stderr);
