@@ -1,2 +1,47 @@
-//! Every chore of the project.
-fn main() {}
+//! Every chore of the project, as `cargo xtask CHORE`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore's words are its output")]
+
+mod install;
+mod test;
+
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+
+const USAGE: &str = "\
+cargo xtask CHORE
+
+  test           install what the tests need, then check the format, lint, and run every test
+  nixbox [CMD…]  run a command, or a shell, in the NixOS-like root
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let chore = arguments.next().unwrap_or_default();
+    let rest: Vec<OsString> = arguments.collect();
+    let done = match chore.to_str() {
+        Some("test") => test::run_all(),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let _ = rest;
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a command to its end, its words going where ours go.
+fn run(command: &mut Command) -> Result<()> {
+    let shown = format!("{command:?}").replace('"', "");
+    println!("xtask: {shown}");
+    let status = command.status().with_context(|| format!("{shown} could not be started"))?;
+    ensure!(status.success(), "{shown} failed: {status}");
+    Ok(())
+}

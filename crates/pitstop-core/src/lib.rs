@@ -5,7 +5,11 @@
 //! reason to stop.
 #![forbid(unsafe_code)]
 
+pub mod diagnose;
 pub mod elf;
 pub mod files;
 pub mod ldso;
 pub mod locate;
+pub mod plan;
+pub mod targets;
+pub mod words;

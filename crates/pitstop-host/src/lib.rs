@@ -1,3 +1,14 @@
-//! The effects of pitstop: reading the machine, providers, applying and undoing.
+//! The effects of pitstop: reading the machine, asking Python and the loader, providers, applying a plan and undoing it.
+//!
+//! Everything that touches the world is here, and nothing here decides what is wrong: that is `pitstop_core`'s.
 
+pub mod apply;
+pub mod child;
+pub mod environment;
+pub mod files;
+pub mod loader;
 pub mod provide;
+pub mod python;
+mod reading;
+pub mod verify;
+pub mod walk;

@@ -21,7 +21,7 @@ pub use read::defines_symbol;
 
 /// Bytes that [`Elf::read`] reads first, or all of a shorter file: who has them already saves a read by handing them out
 /// again.
-pub const FIRST_WINDOW_BYTES: u64 = 4096;
+pub const FIRST_WINDOW_BYTES: usize = 4096;
 
 /// Bytes at offsets: a file, or a buffer that holds one.
 ///

@@ -73,8 +73,8 @@ impl<'s, S: Source + ?Sized> Windows<'s, S> {
     /// Reads the window around `offset`, and says where it is kept.
     fn load(&mut self, offset: u64, what: Structure) -> Result<usize, ElfError> {
         let fail = |fault| ElfError::new(what, offset, fault);
-        let (start, end) = if offset < FIRST_WINDOW_BYTES {
-            (0, FIRST_WINDOW_BYTES)
+        let (start, end) = if offset < FIRST_WINDOW_BYTES as u64 {
+            (0, FIRST_WINDOW_BYTES as u64)
         } else {
             let start = offset - offset % WINDOW_BYTES;
             (start, start.saturating_add(WINDOW_BYTES))

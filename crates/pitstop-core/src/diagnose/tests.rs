@@ -1,0 +1,207 @@
+//! Worlds written as text, and what is said of them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bstr::{BString, ByteSlice};
+
+use super::*;
+use crate::elf::{Class, Encoding, Target};
+use crate::files::{FakeFiles, Files, Opened};
+use crate::ldso::{Environment, Loader, Process};
+
+/// A Python in a store, as on NixOS: it brings zlib and its loader looks nowhere but beside its libc.
+const PYTHON: &str = "\
+/store/glibc/lib/ld.so soname=ld.so
+/store/glibc/lib/libc.so.6 soname=libc.so.6 defines=GLIBC_2.17,GLIBC_2.36
+/store/glibc/lib/libm.so.6 soname=libm.so.6 needed=libc.so.6
+/store/zlib/lib/libz.so.1 soname=libz.so.1 needed=libc.so.6 runpath=/store/glibc/lib
+/store/python/bin/python exec loader=/store/glibc/lib/ld.so needed=libc.so.6 runpath=/store/glibc/lib
+/store/python/lib/zlib.so needed=libz.so.1,libc.so.6 runpath=/store/zlib/lib
+";
+
+struct World {
+    files: FakeFiles,
+    natives: Vec<Native>,
+    provided: BTreeMap<BString, PathBuf>,
+    requires: Vec<(usize, usize)>,
+    named: Vec<PathBuf>,
+}
+
+impl World {
+    /// Files of the environment: a fixture line each, with role and package in front.
+    fn new(lines: &[(Role, Option<usize>, &str)]) -> Self {
+        let fixture: String = lines.iter().flat_map(|(.., line)| [*line, "\n"]).collect();
+        let files = FakeFiles::new(&format!("{PYTHON}{fixture}"));
+        let native = |(role, package, line): &(Role, Option<usize>, &str)| {
+            let path = PathBuf::from(line.split(' ').next().unwrap());
+            let Opened::Elf(id, elf) = files.open(&path) else { panic!("{line}") };
+            Native { path, id, elf, role: *role, package: *package }
+        };
+        let natives = lines.iter().map(native).collect();
+        Self { files, natives, provided: BTreeMap::new(), requires: Vec::new(), named: Vec::new() }
+    }
+
+    fn provide(mut self, soname: &str, line: &str) -> Self {
+        self.files.add(line);
+        self.provided.insert(soname.into(), PathBuf::from(line.split(' ').next().unwrap()));
+        self
+    }
+
+    fn process(&self) -> Process<'_> {
+        let target = Target { class: Class::Bits64, encoding: Encoding::Little, machine: 62 };
+        let help = "Shared library search path:\n  /store/glibc/lib (system search path)\n";
+        let diagnostics = "path.system_dirs[0x0]=\"/store/glibc/lib/\"\n";
+        let path = Path::new("/store/glibc/lib/ld.so");
+        let loader = Loader::from_diagnostics(path, target, diagnostics, help).unwrap();
+        let python = Path::new("/store/python/bin/python");
+        Process::start(Arc::new(loader), &self.files, python, Environment::default()).unwrap()
+    }
+
+    fn diagnose(&self) -> Diagnosis {
+        diagnose(&Question {
+            natives: &self.natives,
+            process: &self.process(),
+            provided: &self.provided,
+            requires: &|one, other| self.requires.contains(&(one, other)),
+            named: &|native| self.named.contains(&native.path),
+        })
+    }
+}
+
+fn sonames(diagnosis: &Diagnosis) -> Vec<&str> {
+    diagnosis.missing.iter().map(|missing| missing.soname.to_str().unwrap()).collect()
+}
+
+#[test]
+fn a_missing_library_is_told_with_who_asks_and_which_versions() {
+    let world = World::new(&[
+        (Role::Extension, Some(0), "/v/numpy/a.so needed=libz.so.1,libc.so.6 wants=libz.so.1:ZLIB_1.2.9"),
+        (Role::Extension, Some(0), "/v/numpy/b.so needed=libb.so runpath=$ORIGIN/../numpy.libs"),
+        (Role::Library, Some(0), "/v/numpy.libs/libb.so soname=libb.so needed=libz.so.1,libm.so.6"),
+    ]);
+    let diagnosis = world.diagnose();
+    assert_eq!(sonames(&diagnosis), ["libz.so.1"]);
+    let missing = &diagnosis.missing[0];
+    assert_eq!(missing.versions.iter().map(|v| v.to_str().unwrap()).collect::<Vec<_>>(), ["ZLIB_1.2.9"]);
+    let askers: Vec<_> =
+        missing.askers.iter().map(|asker| (asker.root, asker.by.to_str().unwrap())).collect();
+    assert_eq!(askers, [(0, "/v/numpy/a.so"), (1, "/v/numpy.libs/libb.so")]);
+    assert!(!diagnosis.is_well());
+}
+
+#[test]
+fn a_bundled_library_is_judged_as_its_importer_reaches_it() {
+    let world = World::new(&[
+        (Role::Extension, Some(0), "/v/numpy/a.so needed=libgfortran.so rpath=$ORIGIN/../numpy.libs"),
+        (Role::Library, Some(0), "/v/numpy.libs/libgfortran.so needed=libquadmath.so"),
+        (Role::Library, Some(0), "/v/numpy.libs/libquadmath.so"),
+    ]);
+    let diagnosis = world.diagnose();
+    assert!(diagnosis.is_well(), "{diagnosis:?}");
+    assert_eq!(diagnosis.roots, [0]);
+}
+
+#[test]
+fn a_plugin_that_nothing_links_or_names_is_optional() {
+    let plugin = (Role::Library, Some(0), "/v/Qt6/plugins/libqxcb.so needed=libxcb-cursor.so.0");
+    let mut world = World::new(&[plugin]);
+    let diagnosis = world.diagnose();
+    assert!(diagnosis.missing[0].optional);
+    assert!(diagnosis.is_well());
+
+    world.named.push(PathBuf::from("/v/Qt6/plugins/libqxcb.so"));
+    let diagnosis = world.diagnose();
+    assert!(!diagnosis.missing[0].optional);
+}
+
+#[test]
+fn of_libraries_that_no_module_reaches_only_the_outermost_are_roots() {
+    let world = World::new(&[
+        (Role::Library, Some(0), "/v/x/libouter.so needed=libinner.so rpath=$ORIGIN"),
+        (Role::Library, Some(0), "/v/x/libinner.so needed=libdeep.so"),
+        (Role::Library, Some(0), "/v/x/libdeep.so"),
+        (Role::Library, Some(0), "/v/y/libone.so soname=libone.so needed=libtwo.so rpath=$ORIGIN"),
+        (Role::Library, Some(0), "/v/y/libtwo.so soname=libtwo.so needed=libone.so rpath=$ORIGIN"),
+    ]);
+    assert_eq!(world.diagnose().roots, [0, 3]);
+}
+
+#[test]
+fn what_the_same_package_or_a_required_one_brings_is_not_missing() {
+    let mut world = World::new(&[
+        (Role::Extension, Some(0), "/v/torchvision/_C.so needed=libtorch.so"),
+        (Role::Library, Some(1), "/v/torch/lib/libtorch.so soname=libtorch.so needed=libz.so.1"),
+    ]);
+    assert_eq!(sonames(&world.diagnose()), ["libtorch.so", "libz.so.1"]);
+    assert_eq!(world.diagnose().missing[0].in_wheels, [1]);
+    world.requires.push((0, 1));
+    assert_eq!(sonames(&world.diagnose()), ["libz.so.1"]);
+}
+
+#[test]
+fn provided_libraries_are_loaded_before_what_needs_them_dependencies_first() {
+    let world = World::new(&[
+        (Role::Extension, Some(0), "/v/cv2/a.so needed=libGL.so.1,libz.so.1"),
+        (Role::Extension, Some(0), "/v/cv2/b.so needed=libm.so.6"),
+    ])
+    .provide("libGL.so.1", "/apt/libGL.so.1 soname=libGL.so.1 needed=libX.so.6,libz.so.1")
+    .provide("libX.so.6", "/apt/libX.so.6 soname=libX.so.6 needed=libz.so.1,libGL.so.1")
+    .provide("libz.so.1", "/store/zlib/lib/libz.so.1 soname=libz.so.1");
+    let diagnosis = world.diagnose();
+    assert!(diagnosis.is_well(), "{diagnosis:?}");
+    let order: Vec<_> = diagnosis.preloads[&0].iter().map(|path| path.to_str().unwrap()).collect();
+    assert_eq!(order, ["/store/zlib/lib/libz.so.1", "/apt/libX.so.6", "/apt/libGL.so.1"]);
+    assert!(!diagnosis.preloads.contains_key(&1));
+}
+
+#[test]
+fn a_provided_library_that_finds_its_own_dependencies_is_loaded_alone() {
+    let world = World::new(&[(Role::Extension, Some(0), "/v/a.so needed=libzz.so")])
+        .provide("libzz.so", "/store/zz/libzz.so soname=libzz.so needed=libz.so.1 runpath=/store/zlib/lib");
+    assert_eq!(world.diagnose().preloads[&0], [PathBuf::from("/store/zz/libzz.so")]);
+}
+
+#[test]
+fn what_a_provided_library_lacks_is_missing() {
+    let world = World::new(&[(Role::Extension, Some(0), "/v/a.so needed=libodbc.so.2")])
+        .provide("libodbc.so.2", "/apt/libodbc.so.2 soname=libodbc.so.2 needed=libltdl.so.7");
+    assert_eq!(sonames(&world.diagnose()), ["libltdl.so.7"]);
+}
+
+#[test]
+fn a_version_that_pythons_own_libc_lacks_is_a_mismatch_that_nothing_can_replace() {
+    let world = World::new(&[(
+        Role::Extension,
+        Some(0),
+        "/v/a.so needed=libc.so.6 wants=libc.so.6:GLIBC_2.17,GLIBC_2.38",
+    )]);
+    let diagnosis = world.diagnose();
+    let [mismatch] = &diagnosis.mismatched[..] else { panic!("{diagnosis:?}") };
+    assert_eq!(mismatch.version, "GLIBC_2.38");
+    assert!(mismatch.is_pythons_own);
+    assert_eq!(mismatch.found.as_deref(), Some(Path::new("/store/glibc/lib/libc.so.6")));
+}
+
+#[test]
+fn a_damaged_file_in_the_way_is_named_with_the_loaders_reason() {
+    let mut world = World::new(&[(
+        Role::Extension,
+        Some(0),
+        "/v/x/a.so needed=libx.so runpath=/v/x/bad:/store/zlib/lib",
+    )]);
+    world.files.add("unusable /v/x/bad/libx.so file too short");
+    let diagnosis = world.diagnose();
+    assert_eq!(&*diagnosis.unusable[0].why, "file too short");
+    assert!(!diagnosis.is_well());
+}
+
+#[test]
+fn pythons_libraries_are_those_of_its_process_and_of_its_standard_library() {
+    let world = World::new(&[]);
+    let libraries = libraries_of_python(&world.process(), &[PathBuf::from("/store/python/lib/zlib.so")]);
+    assert_eq!(libraries[b"libz.so.1".as_bstr()], Path::new("/store/zlib/lib/libz.so.1"));
+    assert_eq!(libraries[b"libc.so.6".as_bstr()], Path::new("/store/glibc/lib/libc.so.6"));
+    assert!(!libraries.values().any(|path| path.ends_with("zlib.so")));
+}

@@ -1,0 +1,199 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, ColorChoice, Parser, Subcommand};
+
+use crate::exit::ExitStatus;
+use crate::output::Verbosity;
+
+const AFTER_HELP: &str = "\
+VENV or PATH left out: the active environment ($VIRTUAL_ENV), else .venv here or in a parent folder.
+
+Exit status: 0 all is well; 1 something is missing or does not load; 2 bad usage; 3 part of the input could not be
+read; 4 a provider or the network failed; 5 a fix was refused or rolled back.";
+
+/// Make Python packages with native code run on machines that lack the libraries they expect.
+#[derive(Debug, Parser)]
+#[command(name = "pitstop", version, about, after_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// How to speak.
+    #[command(flatten)]
+    pub(crate) speech: Speech,
+}
+
+/// Options that every command takes.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Speech {
+    /// Print one JSON document on standard output, and nothing else there
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Colour the output: by default on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
+
+    /// Say nothing but errors and the answer
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Say how it was done too
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+impl Speech {
+    /// How much to say on standard error.
+    pub(crate) const fn verbosity(self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        }
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say which libraries are missing, for whom, and who has them
+    Check(Check),
+    /// Provide what is missing, and make the environment find it
+    Fix(Fix),
+    /// Put every byte back as it was before `pitstop fix`
+    Undo(Undo),
+    /// Say what pitstop has done to an environment, and whether it is still whole
+    Status(Environment),
+    /// Install packages into a throw-away environment, check, fix, and import them
+    Try(Try),
+    /// Show the libraries that a file loads, each with the rule that found it
+    Tree(Tree),
+    /// Show every chain from a package to a library
+    Why(Why),
+    /// Say what this machine is, what is set up, and what is not
+    Doctor,
+}
+
+/// Options of `check`.
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// Environments, site-packages folders, or single native files
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Run nothing, not even the environment's Python: read its files instead
+    #[arg(long = "static")]
+    pub(crate) run_nothing: bool,
+}
+
+/// An environment, where one is meant.
+#[derive(Args, Debug)]
+pub(crate) struct Environment {
+    /// A virtual environment, or a site-packages folder
+    pub(crate) venv: Option<PathBuf>,
+}
+
+/// Options that say where libraries may come from.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Sources {
+    /// The package set to take libraries from, as Nix code, a path or a URL
+    /// [default: pitstop.lock, flake.lock, <nixpkgs>, the flake registry]
+    #[arg(long, value_name = "NIXPKGS")]
+    pub(crate) nixpkgs: Option<String>,
+
+    /// Accept another version of a library where the exact one is not to be had
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+
+    /// Install Debian packages on the machine (as root) rather than into the environment
+    #[arg(long)]
+    pub(crate) system: bool,
+}
+
+/// Options of `fix`.
+#[derive(Args, Debug)]
+pub(crate) struct Fix {
+    /// The environment.
+    #[command(flatten)]
+    pub(crate) environment: Environment,
+
+    /// Where libraries may come from.
+    #[command(flatten)]
+    pub(crate) sources: Sources,
+
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Options of `undo`.
+#[derive(Args, Debug)]
+pub(crate) struct Undo {
+    /// The environment.
+    #[command(flatten)]
+    pub(crate) environment: Environment,
+}
+
+/// Options of `try`.
+#[derive(Args, Debug)]
+pub(crate) struct Try {
+    /// What to install, as pip names it
+    #[arg(required = true)]
+    pub(crate) packages: Vec<String>,
+
+    /// The Python to make the environment with
+    #[arg(long, default_value = "python3")]
+    pub(crate) python: PathBuf,
+
+    /// Keep the environment, and say where it is
+    #[arg(long)]
+    pub(crate) keep: bool,
+
+    /// Where libraries may come from.
+    #[command(flatten)]
+    pub(crate) sources: Sources,
+}
+
+/// Options of `tree`.
+#[derive(Args, Debug)]
+pub(crate) struct Tree {
+    /// A native file: an extension module, a library or a program
+    pub(crate) file: PathBuf,
+}
+
+/// Options of `why`.
+#[derive(Args, Debug)]
+pub(crate) struct Why {
+    /// The library's name as programs ask for it, such as libz.so.1
+    pub(crate) soname: String,
+
+    /// An environment, a site-packages folder, or a native file
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// Parses the command line; help, version and mistakes are printed, and end it.
+pub(crate) fn parse() -> Result<Arguments, ExitStatus> {
+    let arguments = Arguments::try_parse().map_err(|error| {
+        let _ = error.print();
+        if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Success }
+    })?;
+    match arguments.speech.color {
+        ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
+        ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
+        ColorChoice::Auto => {}
+    }
+    Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Arguments::command().debug_assert();
+    }
+}

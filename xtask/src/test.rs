@@ -1,0 +1,21 @@
+//! Everything that must hold before a change goes in.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{install, run};
+
+/// Installs what is needed, then checks format, lints and tests.
+pub(crate) fn run_all() -> Result<()> {
+    install::debian_packages()?;
+    run(cargo().args(["fmt", "--all", "--check"]))?;
+    run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+    // The command's own tests run the release build: it is what a person runs, and what is timed.
+    run(cargo().args(["build", "--release", "--locked", "--package", "pitstop"]))?;
+    run(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]))
+}
+
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
