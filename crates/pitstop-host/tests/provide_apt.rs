@@ -2,7 +2,7 @@
 //! too. The machine's own state is never changed.
 #![expect(clippy::unwrap_used, reason = "helpers of a test stop at the first surprise, like tests")]
 
-mod support;
+mod provide_support;
 
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pitstop_core::locate::{Candidate, Source, Suite};
+use pitstop_host::files::SystemFiles;
 use pitstop_host::provide::apt::Apt;
 use pitstop_host::provide::host::{self, Places};
 use pitstop_host::provide::{Error, Event, Outcome, Provider, Want};
-use support::{require, want, with_context};
+use provide_support::{require, want, with_context};
 use tempfile::TempDir;
 
 /// Set for the copy of this program that runs as another user.
@@ -330,7 +331,7 @@ fn root_installs_and_what_is_installed_is_found() {
     world.apt.environment.clear();
     let wants = [want("libzbar.so.0")];
     let mut look_again = |wants: &[Want]| {
-        let places = Places::usual(&support::OnDisk, []);
+        let places = Places::usual(&SystemFiles::new(), []);
         with_context(false, |context| host::provide(wants, &places, context)).0
     };
     let outcome =

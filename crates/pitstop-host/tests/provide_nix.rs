@@ -1,7 +1,7 @@
 //! The Nix provider against a real Nix, with a store of its own and a package set of a few copies.
 #![expect(clippy::unwrap_used, reason = "helpers of a test stop at the first surprise, like tests")]
 
-mod support;
+mod provide_support;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::process::Command;
 
 use pitstop_host::provide::nix::{Nix, PackageSet};
 use pitstop_host::provide::{Error, Event, Outcome, Provider, Provision};
-use support::{require, want, with_context};
+use provide_support::{require, want, with_context};
 use tempfile::TempDir;
 
 /// A store that the machine's own Nix knows nothing of.
