@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bstr::BStr;
-use pitstop_core::elf::{Class, Elf, Encoding, Target};
-use pitstop_core::files::FakeFiles;
+use pitstop_core::elf::{Class, Encoding, Target};
+use pitstop_core::files::{FakeFiles, FileId, Files, Opened};
 use pitstop_core::ldso::{
     Environment, Loader, Loading, ObjectIndex, Outcome, Process, Rule, Shortfall, StartError, Verdict,
     no_fallback,
@@ -95,8 +95,9 @@ fn what_something_else_will_have_loaded_lets_the_walk_go_on() {
          /inherited/libmore.so",
     );
     let process = start(glibc(), &files, None);
-    let fallback = |soname: &BStr, asker: &Elf| {
-        (soname == "libz.so.1" && asker.rpath.is_some()).then(|| PathBuf::from("/given/libz.so.1"))
+    let Opened::Elf(m, _) = files.open(Path::new("/m.so")) else { panic!() };
+    let fallback = |soname: &BStr, asker: FileId| {
+        (soname == "libz.so.1" && asker == m).then(|| PathBuf::from("/given/libz.so.1"))
     };
     let loading = process.load(Path::new("/m.so"), None, &fallback);
     // It is opened by its path, so it inherits nothing.
