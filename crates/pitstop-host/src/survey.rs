@@ -113,7 +113,8 @@ impl Survey {
             })
             .collect();
         let mut natives = Vec::new();
-        for file in &tree.files {
+        // What pitstop keeps with the environment is not the environment's.
+        for file in tree.files.iter().filter(|file| !file.path.starts_with(crate::apply::FOLDER)) {
             let path = tree.root.join(&file.path);
             match &file.facts {
                 // What only a link leads to is the base Python's, or another environment's.

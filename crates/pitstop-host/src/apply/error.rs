@@ -169,3 +169,13 @@ pub enum Difference {
     /// A folder that pitstop made and that now has other things in it.
     InUse(Inside),
 }
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Gone(path) => write!(formatter, "{path} was deleted by somebody else"),
+            Self::Changed(path) => write!(formatter, "{path} was changed by somebody else"),
+            Self::InUse(path) => write!(formatter, "{path} holds other things now"),
+        }
+    }
+}

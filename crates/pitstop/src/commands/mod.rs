@@ -1,7 +1,11 @@
 //! One file a command. Each takes its arguments and gives an exit status; none prints but through `Output`.
 
 mod check;
+mod fix;
+mod progress;
+mod status;
 mod target;
+mod undo;
 
 use crate::args::{Arguments, Command};
 use crate::error::CommandError;
@@ -16,6 +20,9 @@ pub(crate) fn run(arguments: &Arguments) -> ExitStatus {
     let json = arguments.speech.json;
     let done = match &arguments.command {
         Command::Check(check) => check::run(check, json, &output),
+        Command::Fix(fix) => fix::run(fix, json, &output),
+        Command::Undo(undo) => undo::run(undo, json, &output),
+        Command::Status(environment) => status::run(environment, json, &output),
         _ => Ok(ExitStatus::Success),
     };
     done.unwrap_or_else(|error| error.show(&output))

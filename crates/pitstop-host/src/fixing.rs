@@ -1,0 +1,95 @@
+//! From a remedy to a plan: what would be written into an environment, before anything is.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pitstop_core::plan::hook::{self, Bytecode, HookData, PythonId, SOURCE, SOURCE_NAME, seen_from};
+use pitstop_core::plan::{Inside, InsideError, Operation, Plan};
+
+use crate::apply::{ApplyError, compile_hook};
+use crate::remedy::{Record, Remedy};
+use crate::survey::Survey;
+
+const MODE: u32 = 0o644;
+
+/// Why no plan can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The hook is made for one Python, which must say which it is.
+    #[error("the Python of this environment does not start, so no start-up hook can serve it")]
+    SilentPython,
+    /// A path that no manifest could hold.
+    #[error(transparent)]
+    Path(#[from] InsideError),
+    /// Python could not compile the hook.
+    #[error(transparent)]
+    Compile(#[from] ApplyError),
+}
+
+/// The plan that puts a remedy in place; empty where nothing has to be loaded.
+pub fn plan(survey: &Survey, remedy: &Remedy) -> Result<Plan, PlanError> {
+    let mut operations = Vec::new();
+    if remedy.after.preloads.is_empty() {
+        return Ok(Plan { operations });
+    }
+    let answer = survey.python.answer.as_ref().ok_or(PlanError::SilentPython)?;
+    let python = PythonId { version: minor(&survey.python.version), base_prefix: answer.base_prefix.clone() };
+    let record = Record::of(survey, &remedy.found);
+    operations.push(Operation::WriteFile {
+        path: Inside::new(Record::place())?,
+        bytes: record.to_bytes(),
+        mode: MODE,
+    });
+    for site in &survey.environment.site_packages {
+        let data = hook_data(survey, remedy, site, python.clone());
+        if data.files.is_empty() {
+            continue;
+        }
+        let inside = match site.strip_prefix(&survey.environment.root) {
+            Ok(below) if !below.as_os_str().is_empty() => Some(Inside::new(below)?),
+            _ => None,
+        };
+        operations.extend(hook::operations(inside.as_ref(), &data, Some(bytecode(survey, site)?))?);
+    }
+    Ok(Plan { operations })
+}
+
+fn hook_data(survey: &Survey, remedy: &Remedy, site: &Path, python: PythonId) -> HookData {
+    let mut libraries: Vec<PathBuf> = Vec::new();
+    let mut numbers: BTreeMap<&Path, usize> = BTreeMap::new();
+    let mut files = BTreeMap::new();
+    for (root, preloads) in &remedy.after.preloads {
+        // The hook is asked by path below site-packages; what lies elsewhere in the environment is not Python's to load.
+        let Ok(file) = survey.natives[*root].path.strip_prefix(site) else { continue };
+        let numbered = preloads.iter().map(|library| {
+            *numbers.entry(library).or_insert_with(|| {
+                libraries.push(seen_from(site, &survey.environment.root, library));
+                libraries.len() - 1
+            })
+        });
+        files.insert(file.to_owned(), numbered.collect());
+    }
+    HookData { python, libraries, files }
+}
+
+/// The hook's bytecode. What an earlier fix wrote is taken again, so that a fix with nothing to do starts no Python twice.
+fn bytecode(survey: &Survey, site: &Path) -> Result<Bytecode, PlanError> {
+    let tag = survey.python.minor_version().replace('.', "");
+    let there = || {
+        if std::fs::read(site.join(SOURCE_NAME)).ok()? != SOURCE.as_bytes() {
+            return None;
+        }
+        let name = format!("_pitstop.cpython-{tag}.pyc");
+        let bytes = std::fs::read(site.join("__pycache__").join(&name)).ok()?;
+        Some(Bytecode { name, bytes })
+    };
+    match there() {
+        Some(bytecode) => Ok(bytecode),
+        None => Ok(compile_hook(survey.environment.python.as_deref().unwrap_or(&survey.python.executable))?),
+    }
+}
+
+fn minor(version: &str) -> (u32, u32) {
+    let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}

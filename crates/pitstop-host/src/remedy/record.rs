@@ -1,0 +1,142 @@
+//! What a fix provided, kept with the environment as `.pitstop/provided.json`: so that `check` knows it, and the next `fix`
+//! need not ask anyone again.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bstr::{BString, ByteSlice};
+use serde::{Deserialize, Serialize};
+
+use super::Found;
+use crate::apply::FOLDER;
+use crate::survey::Survey;
+
+/// Below [`FOLDER`].
+const NAME: &str = "provided.json";
+/// The version of the format.
+const SCHEMA: u32 = 1;
+
+/// What a fix provided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    schema: u32,
+    /// `3.11` and `sys.base_prefix`: the hook is quiet in any other Python.
+    python: String,
+    base_prefix: String,
+    /// The libraries, by soname.
+    pub libraries: Vec<Kept>,
+}
+
+/// One library of a [`Record`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The soname.
+    pub soname: String,
+    /// The file; relative to the environment where it lies in it, so that the environment can be moved.
+    pub file: String,
+    /// Who gave it.
+    pub from: String,
+    /// What was done.
+    pub note: String,
+}
+
+/// Why a record cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// It cannot be read.
+    #[error("{}: {cause}", .path.display())]
+    Unreadable {
+        /// The record.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// It is damaged, or of a newer version.
+    #[error("{} is no record that this version of pitstop can read: {cause}", .path.display())]
+    Damaged {
+        /// The record.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
+}
+
+impl Record {
+    /// Where the record lies, below the environment.
+    #[must_use]
+    pub fn place() -> String {
+        format!("{FOLDER}/{NAME}")
+    }
+
+    /// What is to be kept of a remedy.
+    #[must_use]
+    pub fn of(survey: &Survey, found: &BTreeMap<BString, Found>) -> Self {
+        let root = &survey.environment.root;
+        let kept = |found: &Found| Kept {
+            soname: found.soname.to_str_lossy().into_owned(),
+            file: found.file.strip_prefix(root).unwrap_or(&found.file).to_string_lossy().into_owned(),
+            from: found.from.clone(),
+            note: found.note.clone(),
+        };
+        Self {
+            schema: SCHEMA,
+            python: survey.python.minor_version().to_owned(),
+            base_prefix: base_prefix(survey),
+            libraries: found.values().map(kept).collect(),
+        }
+    }
+
+    /// Reads the record of an environment; `None` where there is none.
+    pub fn read(root: &Path) -> Result<Option<Self>, RecordError> {
+        let path = root.join(FOLDER).join(NAME);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(cause) => return Err(RecordError::Unreadable { path, cause }),
+        };
+        let damaged = |cause: String| RecordError::Damaged { path: path.clone(), cause };
+        let record: Self = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        if record.schema > SCHEMA {
+            return Err(damaged(format!("its schema is {}", record.schema)));
+        }
+        Ok(Some(record))
+    }
+
+    /// The record as bytes of its file.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Strings and numbers only: this cannot fail.
+        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Whether it was made for the Python that the environment has now.
+    #[must_use]
+    pub fn fits(&self, survey: &Survey) -> bool {
+        self.python == survey.python.minor_version()
+            && (survey.python.answer.is_none() || self.base_prefix == base_prefix(survey))
+    }
+
+    /// The libraries that are still there.
+    #[must_use]
+    pub fn found(&self, survey: &Survey) -> BTreeMap<BString, Found> {
+        let root = &survey.environment.root;
+        let found = self.libraries.iter().map(|kept| Found {
+            soname: kept.soname.as_str().into(),
+            file: root.join(&kept.file),
+            from: kept.from.clone(),
+            note: kept.note.clone(),
+        });
+        found.filter(|found| found.file.is_file()).map(|found| (found.soname.clone(), found)).collect()
+    }
+}
+
+fn base_prefix(survey: &Survey) -> String {
+    let answer = survey.python.answer.as_ref();
+    answer.map(|answer| answer.base_prefix.to_string_lossy().into_owned()).unwrap_or_default()
+}

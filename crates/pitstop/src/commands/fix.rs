@@ -1,0 +1,367 @@
+//! `pitstop fix`: provide what is missing, apply it, and verify that it loads.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use bstr::BString;
+use pitstop_core::plan::Plan;
+use pitstop_core::targets::Role;
+use pitstop_core::targets::module_stem;
+use pitstop_core::words::{Complaint, complaint};
+use pitstop_host::apply::{ApplyError, Status, Venv, status};
+use pitstop_host::fixing::{self, PlanError};
+use pitstop_host::provide::{self, Interrupt};
+use pitstop_host::remedy::{Found, Record, Remedy, Search, Sources, total};
+use pitstop_host::survey::{Asking, Survey};
+use pitstop_host::verify::{Subject, Verdict, module_name, verify};
+use serde::Serialize;
+
+use super::progress::Progress;
+use super::{Done, answer_json, target};
+use crate::args::{self, Fix};
+use crate::error::CommandError;
+use crate::exit::ExitStatus;
+use crate::output::{Output, Tone, shown};
+
+/// What `fix --json` prints.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct FixReport {
+    schema: u32,
+    environment: String,
+    changed: bool,
+    provided: Vec<ProvidedReport>,
+    refused: Vec<provide::Refused>,
+    plan: Option<Plan>,
+    failing: Vec<FailingReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct ProvidedReport {
+    soname: String,
+    file: String,
+    from: String,
+    note: String,
+}
+
+#[derive(Debug, Serialize)]
+struct FailingReport {
+    file: String,
+    words: String,
+    library_missing: bool,
+}
+
+/// Fixes the environment that is meant.
+pub(super) fn run(fix: &Fix, json: bool, output: &Output) -> Done {
+    let environment = target::environment(fix.environment.venv.as_deref())?;
+    let (report, status) = mend(environment.root.as_path(), &fix.sources, fix.dry_run, json, output)?;
+    if json {
+        answer_json(output, &report)?;
+    }
+    Ok(status)
+}
+
+/// Fixes the environment in the folder `root`, and says what was done.
+pub(super) fn mend(
+    root: &Path,
+    sources: &args::Sources,
+    dry_run: bool,
+    json: bool,
+    output: &Output,
+) -> Result<(FixReport, ExitStatus), CommandError> {
+    let environment = target::environment(Some(root))?;
+    let venv = Venv::lock(&environment.root).map_err(refused)?;
+    if matches!(status(&environment.root).map_err(refused)?, Status::Half(_)) {
+        venv.heal().map_err(refused)?;
+        output.note("an interrupted fix was taken back first");
+    }
+    let interrupt = interrupt()?;
+    let survey = target::survey(environment, Asking::Allowed)?;
+    let process = survey.process().map_err(target::survey_error)?;
+    let known = known(&survey, output);
+    let was_fixed = !known.is_empty();
+    let began = RefCell::new(false);
+    let progress = RefCell::new(Progress::new(output));
+    let search = Search {
+        survey: &survey,
+        process: &process,
+        sources: &sources_of(sources, &survey),
+        keep_in: &mut || keep_in(&venv, dry_run, &began),
+        progress: &mut |event| progress.borrow_mut().show(&event),
+        interrupt: &interrupt,
+    };
+    let found = search.run(known);
+    progress.borrow_mut().finish();
+    let remedy = found.map_err(|error| {
+        take_back(&venv, &began, was_fixed);
+        provider_error(error)
+    })?;
+
+    let mut report = report(&survey, &remedy);
+    tell(&remedy, output, json);
+    let plan = fixing::plan(&survey, &remedy).map_err(|error| plan_error(error, &survey))?;
+    if dry_run {
+        take_back(&venv, &began, was_fixed);
+        if !json {
+            output.answer(
+                &plan.operations.iter().map(|operation| format!("{operation}\n")).collect::<String>(),
+            );
+        }
+        report.plan = Some(plan);
+        return Ok((report, outcome(&remedy, &[])));
+    }
+    if plan.operations.is_empty() {
+        return Ok(nothing_to_apply(&venv, &began, was_fixed, &remedy, report, output)?);
+    }
+    if interrupt.is_requested() {
+        take_back(&venv, &began, was_fixed);
+        return Err(provider_error(provide::Error::Interrupted));
+    }
+    let applied = venv.apply(&plan).map_err(refused)?;
+    report.changed = applied.changed;
+    if applied.changed {
+        report.failing = verified(&survey, &remedy, output);
+    } else {
+        output.note(&format!("{}: nothing to do, the fix is in place", shown_path(root)));
+    }
+    let status = outcome(&remedy, &report.failing);
+    if applied.changed && status == ExitStatus::Success {
+        let modules = remedy.after.preloads.len();
+        output.note(&format!(
+            "{}: {} for {modules} {}, verified; {}",
+            Tone::Good.paint("fixed"),
+            count(remedy.found.len(), "library", "libraries"),
+            if modules == 1 { "file" } else { "files" },
+            total(&remedy.costs)
+        ));
+    }
+    Ok((report, status))
+}
+
+/// The folder in which package sets keep what they give. A dry run looks, but makes nothing in the environment.
+fn keep_in(venv: &Venv, dry_run: bool, began: &RefCell<bool>) -> Result<PathBuf, provide::Error> {
+    if dry_run {
+        return Ok(std::env::temp_dir().join(format!("pitstop-dry-run-{}", std::process::id())));
+    }
+    began.replace(true);
+    venv.begin().map_err(|error| provide::Error::Io(std::io::Error::other(error.to_string())))
+}
+
+/// Removes what was begun where nothing came of it.
+fn take_back(venv: &Venv, began: &RefCell<bool>, was_fixed: bool) {
+    if *began.borrow() && !was_fixed {
+        // What cannot be taken back now is healed by the next fix or undo.
+        let _ = venv.undo();
+    }
+}
+
+fn nothing_to_apply(
+    venv: &Venv,
+    began: &RefCell<bool>,
+    was_fixed: bool,
+    remedy: &Remedy,
+    mut report: FixReport,
+    output: &Output,
+) -> Result<(FixReport, ExitStatus), CommandError> {
+    take_back(venv, began, was_fixed);
+    if matches!(status(venv.root()).map_err(refused)?, Status::Whole(_) | Status::Stale { .. }) {
+        venv.undo().map_err(refused)?;
+        report.changed = true;
+        output.note("the earlier fix is needed no more, and was taken back");
+    } else if remedy.after.is_well() {
+        output.note(&format!("{}: nothing is missing, nothing to do", shown_path(venv.root())));
+    }
+    Ok((report, outcome(remedy, &[])))
+}
+
+/// What an earlier fix provided, as far as it still holds.
+fn known(survey: &Survey, output: &Output) -> BTreeMap<BString, Found> {
+    match Record::read(&survey.environment.root) {
+        Ok(Some(record)) if record.fits(survey) => record.found(survey),
+        Ok(Some(_)) => {
+            output.note("the environment has another Python now; everything is provided anew");
+            BTreeMap::new()
+        }
+        Ok(None) => BTreeMap::new(),
+        Err(error) => {
+            output.warning(&format!("{error}; everything is provided anew"));
+            BTreeMap::new()
+        }
+    }
+}
+
+fn sources_of(sources: &args::Sources, survey: &Survey) -> Sources {
+    let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    Sources {
+        nixpkgs: sources.nixpkgs.clone(),
+        accept_inexact: sources.yes,
+        system: sources.system,
+        distribution: target::distribution(),
+        project: project(survey, &folder),
+        cache: cache.unwrap_or_else(std::env::temp_dir).join("pitstop"),
+        folder,
+        offline: false,
+    }
+}
+
+/// The folder of the project: the nearest above the environment, or here, that has a lock.
+fn project(survey: &Survey, folder: &Path) -> Option<PathBuf> {
+    let has_lock =
+        |folder: &&Path| ["pitstop.lock", "flake.lock"].iter().any(|name| folder.join(name).is_file());
+    let above = survey.environment.root.ancestors().skip(1).take(2).find(has_lock);
+    above.or_else(|| folder.ancestors().find(has_lock)).map(Path::to_owned)
+}
+
+/// Ctrl-C asks once, and is obeyed at the next safe moment; twice ends the program as ever.
+fn interrupt() -> Result<Interrupt, CommandError> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let interrupt = Interrupt::default();
+    let failed = |error| CommandError::new(ExitStatus::Refused, error);
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_default(signal, interrupt.flag()).map_err(failed)?;
+        signal_hook::flag::register(signal, interrupt.flag()).map_err(failed)?;
+    }
+    Ok(interrupt)
+}
+
+fn report(survey: &Survey, remedy: &Remedy) -> FixReport {
+    let provided = remedy.found.values().map(|found| ProvidedReport {
+        soname: shown(found.soname.as_slice()),
+        file: shown_path(&found.file),
+        from: found.from.clone(),
+        note: found.note.clone(),
+    });
+    FixReport {
+        schema: pitstop_core::report::SCHEMA,
+        environment: shown_path(&survey.environment.root),
+        provided: provided.collect(),
+        refused: remedy.refused.clone(),
+        ..FixReport::default()
+    }
+}
+
+/// Says who gave what, and what nobody gave.
+fn tell(remedy: &Remedy, output: &Output, json: bool) {
+    if json {
+        return;
+    }
+    for found in remedy.found.values() {
+        let (soname, from) = (Tone::Strong.paint(&shown(found.soname.as_slice())), shown(&found.from));
+        output.note(&format!("{soname} from {from}: {}", shown(&found.note)));
+    }
+    let mut hints = BTreeSet::new();
+    for refused in &remedy.refused {
+        output.warning(&format!("{} could not be provided: {}", shown(&refused.soname), refused.reason));
+        hints.extend(refused.hint.as_deref());
+    }
+    for hint in hints {
+        output.hint(hint);
+    }
+    for mismatch in &remedy.after.mismatched {
+        output.warning(&format!(
+            "{} does not define version {}, and no library that is provided can",
+            shown(mismatch.soname.as_slice()),
+            shown(mismatch.version.as_slice())
+        ));
+    }
+}
+
+/// Loads what was fixed, in the environment's own Python.
+fn verified(survey: &Survey, remedy: &Remedy, output: &Output) -> Vec<FailingReport> {
+    let subjects = subjects(survey, remedy);
+    output.detail(&format!("verifying {}", count(subjects.len(), "file", "files")));
+    let python = survey.environment.python.as_deref().unwrap_or(&survey.python.executable);
+    let verdicts = match verify(python, &subjects) {
+        Ok(verdicts) => verdicts,
+        Err(error) => {
+            let file = shown_path(python);
+            return vec![FailingReport { file, words: error.to_string(), library_missing: false }];
+        }
+    };
+    let mut failing = Vec::new();
+    for (subject, verdict) in subjects.iter().zip(verdicts) {
+        let (Verdict::Fails(words) | Verdict::Dies(words)) = verdict else { continue };
+        let file = shown_path(survey.short(&subject.path));
+        let library_missing =
+            matches!(complaint(&words), Complaint::MissingLibrary(_) | Complaint::MissingVersion(_));
+        let first = shown(words.lines().next().unwrap_or_default());
+        if library_missing {
+            output.warning(&format!("{file} still does not load: {}", shown(words.trim())));
+        } else {
+            output.detail(&format!("{file} has a reason of its own: {first}"));
+        }
+        failing.push(FailingReport { file, words: shown(&words), library_missing });
+    }
+    let own = failing.iter().filter(|failing| !failing.library_missing).count();
+    if own > 0 {
+        output.note(&format!(
+            "note: {} not load for reasons of their own, with all libraries there (see --verbose)",
+            count(own, "file does", "files do")
+        ));
+    }
+    failing
+}
+
+/// The files of the packages that were fixed: every module, and every library that the hook serves.
+fn subjects(survey: &Survey, remedy: &Remedy) -> Vec<Subject> {
+    let fixed: BTreeSet<Option<usize>> =
+        remedy.after.preloads.keys().map(|&root| survey.natives[root].package).collect();
+    let of_fixed = |root: &&usize| {
+        let native = &survey.natives[**root];
+        let is_module = native.role == Role::Extension && fixed.contains(&native.package);
+        is_module || remedy.after.preloads.contains_key(root)
+    };
+    let subject = |&root: &usize| {
+        let native = &survey.natives[root];
+        let site =
+            survey.environment.site_packages.iter().find_map(|site| native.path.strip_prefix(site).ok());
+        let module = site.filter(|_| native.role == Role::Extension).and_then(|relative| {
+            let name = relative.file_name()?.to_str()?;
+            let (stem, _) = module_stem(name, &survey.python.extension_suffixes)?;
+            module_name(relative, stem)
+        });
+        Subject { path: native.path.clone(), module }
+    };
+    remedy.after.roots.iter().filter(of_fixed).map(subject).collect()
+}
+
+fn outcome(remedy: &Remedy, failing: &[FailingReport]) -> ExitStatus {
+    if remedy.after.is_well() && !failing.iter().any(|failing| failing.library_missing) {
+        ExitStatus::Success
+    } else {
+        ExitStatus::Missing
+    }
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+pub(super) fn shown_path(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    shown(path.as_os_str().as_bytes())
+}
+
+/// What stopped the applying of a plan, as a person meets it.
+pub(super) fn refused(error: ApplyError) -> CommandError {
+    let hint = error.hint();
+    CommandError::new(ExitStatus::Refused, error).hint(hint.unwrap_or_default())
+}
+
+fn plan_error(error: PlanError, survey: &Survey) -> CommandError {
+    let hint = match (&error, &survey.python_trouble) {
+        (PlanError::SilentPython, Some(trouble)) => format!("make its Python start first: {trouble}"),
+        _ => String::new(),
+    };
+    CommandError::new(ExitStatus::Refused, error).hint(hint)
+}
+
+fn provider_error(error: provide::Error) -> CommandError {
+    let hint = error.hint();
+    let status =
+        if matches!(error, provide::Error::Interrupted) { ExitStatus::Refused } else { ExitStatus::Provider };
+    let done = "nothing was changed; run `pitstop fix` again when you like".to_owned();
+    CommandError::new(status, error).hint(hint.unwrap_or(done))
+}

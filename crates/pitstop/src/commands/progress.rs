@@ -1,0 +1,54 @@
+//! What package sets do meanwhile: a line that moves on a terminal, and nothing elsewhere.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pitstop_host::provide::Event;
+use std::time::Duration;
+
+use crate::output::{Output, shown};
+
+/// The line.
+pub(super) struct Progress<'a> {
+    bar: ProgressBar,
+    output: &'a Output,
+}
+
+impl<'a> Progress<'a> {
+    /// A line that is drawn only where a person watches.
+    pub(super) fn new(output: &'a Output) -> Self {
+        let bar = ProgressBar::new_spinner();
+        if output.shows_progress() {
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+        } else {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        Self { bar, output }
+    }
+
+    /// Shows what happens.
+    pub(super) fn show(&mut self, event: &Event) {
+        let message = match event {
+            Event::Step(step) => shown(step),
+            Event::Building(what) => format!("building {}", shown(what)),
+            Event::Downloading(what) => format!("downloading {}", shown(what)),
+            Event::Finished(what) => format!("{} is there", shown(what)),
+            Event::Bytes { done, expected } if *expected > 0 => {
+                format!("downloaded {} of {} kB", done / 1000, expected / 1000)
+            }
+            Event::Bytes { done, .. } => format!("downloaded {} kB", done / 1000),
+            Event::Warning(words) => {
+                self.bar.suspend(|| self.output.warning(&shown(words)));
+                return;
+            }
+        };
+        self.output.detail(&message);
+        self.bar.set_message(message);
+    }
+
+    /// Takes the line away.
+    pub(super) fn finish(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
