@@ -331,7 +331,7 @@ fn root_installs_and_what_is_installed_is_found() {
     world.apt.environment.clear();
     let wants = [want("libzbar.so.0")];
     let mut look_again = |wants: &[Want]| {
-        let places = Places::usual(&SystemFiles::new(), []);
+        let places = Places::of_this_machine(&SystemFiles::new(), provide_support::X86_64);
         with_context(false, |context| host::provide(wants, &places, context)).0
     };
     let outcome =

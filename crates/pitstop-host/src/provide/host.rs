@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use pitstop_core::elf::Target;
 use pitstop_core::files::Files;
+use pitstop_core::ldso::cache::{Cache, flags};
 use pitstop_core::locate::{Class, locate};
 use serde::Serialize;
 
@@ -43,6 +45,9 @@ const LOADER_FOLDERS: [&str; 8] = [
     "/usr/lib",
 ];
 
+/// The cache of the host's loader.
+const CACHE: &str = "/etc/ld.so.cache";
+
 /// The places where a machine keeps libraries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Places {
@@ -57,6 +62,16 @@ pub struct Places {
 }
 
 impl Places {
+    /// The usual places of this machine, with what its `/etc/ld.so.cache` says for `target`. A cache that is absent or
+    /// damaged says nothing; the loader treats it so too.
+    pub fn of_this_machine(files: &dyn Files, target: Target) -> Self {
+        let cache = fs_err::read(CACHE).ok().and_then(|bytes| Cache::parse(&bytes, target.encoding).ok());
+        let entries = cache.iter().flat_map(Cache::entries);
+        // Only what every processor of the kind can run: which features this one has is the loader's to know.
+        let plain = entries.filter(|entry| entry.hwcap == 0 && flags::usable(entry.flags, target));
+        Self::usual(files, plain.map(|entry| (entry.name.to_string(), PathBuf::from(entry.path.to_string()))))
+    }
+
     /// The usual places, as far as they exist. `cache` is what `/etc/ld.so.cache` says, in its order of preference.
     pub fn usual(files: &dyn Files, cache: impl IntoIterator<Item = (String, PathBuf)>) -> Self {
         let mut by_soname: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();

@@ -3,15 +3,15 @@ use super::*;
 const REV: &str = "0123456789abcdef0123456789abcdef01234567";
 
 fn option(option: &str) -> Reference {
-    from_option(option, Path::new("/work"))
+    from_option(option, Path::new("/project"))
 }
 
 #[test]
 fn an_option_may_be_written_in_many_ways() {
     let path = |path: &str| Reference::Path { path: path.into() };
     assert_eq!(option("/nix/pkgs"), path("/nix/pkgs"));
-    assert_eq!(option("./pkgs"), path("/work/./pkgs"));
-    assert_eq!(option("path:pkgs"), path("/work/pkgs"));
+    assert_eq!(option("./pkgs"), path("/project/./pkgs"));
+    assert_eq!(option("path:pkgs"), path("/project/pkgs"));
     assert_eq!(option("<unstable>"), Reference::SearchPath { name: "unstable".into() });
     assert_eq!(option("github:NixOS/nixpkgs"), Reference::Flake { flake: "github:NixOS/nixpkgs".into() });
     assert_eq!(option("nixpkgs"), Reference::Flake { flake: "nixpkgs".into() });
