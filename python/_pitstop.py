@@ -87,15 +87,6 @@ def _read(site):
     return files or {}
 
 
-class _Library:
-    """As much of a module spec as `create_dynamic` asks for."""
-
-    name = "_pitstop_library"
-
-    def __init__(self, origin):
-        self.origin = origin
-
-
 def _load(library):
     """Load a library for good, as the interpreter loads extension modules: with its own dlopen flags.
 
@@ -104,8 +95,10 @@ def _load(library):
     """
     from _imp import create_dynamic
 
+    # As much of a module spec as it asks for. A class of our own would have to be made at every start.
+    spec = type(sys.implementation)(name="_pitstop_library", origin=library)
     try:
-        create_dynamic(_Library(library))
+        create_dynamic(spec)
     except ImportError as error:
         if "does not define" not in str(error):
             _warn(error)

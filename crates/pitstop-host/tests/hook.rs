@@ -143,6 +143,7 @@ if __name__ == '__main__':
 import threading, sys
 sys.setswitchinterval(1e-6)
 import ctypes, sysconfig
+name = sysconfig.get_path('purelib') + '/pkg/libdata.so'  # not in the threads: sysconfig is not made for that
 ready = threading.Barrier(16)
 answers = []
 def work(number):
@@ -151,7 +152,7 @@ def work(number):
         import pst
         answers.append(pst.answer)
     else:
-        answers.append(ctypes.CDLL(sysconfig.get_path('purelib') + '/pkg/libdata.so').data())
+        answers.append(ctypes.CDLL(name).data())
 every = [threading.Thread(target=work, args=(number,)) for number in range(16)]
 for one in every: one.start()
 for one in every: one.join()

@@ -10,13 +10,12 @@ use pitstop_core::plan::hook::{Bytecode, SOURCE, SOURCE_NAME};
 use super::ApplyError;
 
 /// Reads the source on standard input; writes the file name, a newline and the bytecode. The bytecode is never checked
-/// against the source (PEP 552): neither a copied venv nor a changed time makes Python compile it again. Its docstrings
-/// are left out, for they would be read at every start.
+/// against the source (PEP 552): neither a copied venv nor a changed time makes Python compile it again.
 const SCRIPT: &str = "\
 import sys, _imp, importlib.util, importlib._bootstrap_external as external
 name = sys.argv[1]
 source = sys.stdin.buffer.read()
-code = compile(source, name, 'exec', dont_inherit=True, optimize=2)
+code = compile(source, name, 'exec', dont_inherit=True)
 stamp = importlib.util.source_hash(source)
 file = importlib.util.cache_from_source(name).rpartition('/')[2]
 sys.stdout.buffer.write(file.encode() + b'\\n' + bytes(external._code_to_hash_pyc(code, stamp, False)))
