@@ -137,8 +137,13 @@ impl Search<'_> {
         self.near(&open, remedy);
         wants.retain(|want| !remedy.found.contains_key(want.soname.as_bytes().as_bstr()));
         if !wants.is_empty() {
-            let outcome =
-                self.ask(|context| Ok(host::provide(&wants, &Places::usual(context.files, []), context)))?;
+            let outcome = {
+                let target = self.survey.loader.target;
+                self.ask(|context| {
+                    let places = Places::of_this_machine(context.files, target);
+                    Ok(host::provide(&wants, &places, context))
+                })?
+            };
             self.take(outcome, &mut wants, remedy, &mut reasons);
         }
         for set in self.package_sets() {
@@ -257,6 +262,7 @@ impl Search<'_> {
             environment: Vec::new(),
         };
         if self.sources.system {
+            let target = self.survey.loader.target;
             let mut look_again = |wants: &[Want]| {
                 let files = crate::files::SystemFiles::new();
                 let mut silent = |_| {};
@@ -267,7 +273,7 @@ impl Search<'_> {
                     progress: &mut silent,
                     interrupt: &interrupt,
                 };
-                host::provide(wants, &Places::usual(&files, []), &mut context)
+                host::provide(wants, &Places::of_this_machine(&files, target), &mut context)
             };
             return self.ask(|context| apt.install(wants, &mut look_again, context));
         }

@@ -106,16 +106,33 @@ impl<'s, S: Source + ?Sized, H: FileHeader<Endian = Endianness>> Image<'s, S, H>
 
     /// Where in the file the bytes lie that a loader maps at `address`, and where they end.
     ///
-    /// Bytes that a loader fills with zeros (`p_memsz` beyond `p_filesz`) lie nowhere.
+    /// Bytes that a loader fills with zeros (`p_memsz` beyond `p_filesz`) lie nowhere. What follows in memory from another
+    /// segment follows here where it does in the file: patchelf cuts a program's string table in two that way.
     pub(super) fn locate(&self, address: u64) -> Option<(u64, u64)> {
         let endian = self.endian;
-        self.segments.iter().filter(|segment| segment.p_type(endian) == PT_LOAD).find_map(|segment| {
+        let loads = || self.segments.iter().filter(|segment| segment.p_type(endian) == PT_LOAD);
+        let (start, mut end) = loads().find_map(|segment| {
             let within = address.checked_sub(segment.p_vaddr(endian).into())?;
             let (offset, length) = segment.file_range(endian);
             let rest = length.checked_sub(within).filter(|rest| *rest > 0)?;
             let start = offset.checked_add(within)?;
             Some((start, start.saturating_add(rest)))
-        })
+        })?;
+        // Each round takes in one more segment, so there are no more rounds than segments.
+        for _ in &self.segments {
+            let next = loads().find_map(|segment| {
+                let (offset, length) = segment.file_range(endian);
+                let stays =
+                    address.wrapping_sub(start) == segment.p_vaddr(endian).into().wrapping_sub(offset);
+                let beyond = offset.saturating_add(length);
+                (stays && offset <= end && end < beyond).then_some(beyond)
+            });
+            match next {
+                Some(beyond) => end = beyond,
+                None => break,
+            }
+        }
+        Some((start, end))
     }
 
     /// Reads a structure at `address`, and says where it was; `from` is where the address was found.

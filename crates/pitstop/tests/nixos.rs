@@ -1,0 +1,125 @@
+//! The main job, in the NixOS-like root, with real wheels: an import that fails, `pitstop fix`, the import works under
+//! `env -i`, `pitstop undo`, and the tree is as it was.
+#![expect(clippy::unwrap_used, reason = "helpers of a test stop at the first surprise, like tests")]
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use nixbox::{Machine, Nixbox, wheels};
+
+fn nixbox() -> &'static Nixbox {
+    static OPENED: OnceLock<Nixbox> = OnceLock::new();
+    OPENED.get_or_init(|| Nixbox::open(&mut |_| {}).unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// The command, made to start inside the root.
+fn pitstop() -> &'static Path {
+    static ADOPTED: OnceLock<PathBuf> = OnceLock::new();
+    ADOPTED.get_or_init(|| nixbox().adopt(Path::new(env!("CARGO_BIN_EXE_pitstop"))).unwrap())
+}
+
+/// A machine with a venv in its home, into which the wheels of `requirement` were installed without network.
+struct Box {
+    machine: Machine<'static>,
+}
+
+impl Box {
+    fn with(requirements: &[&str]) -> Self {
+        pitstop();
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wheels");
+        let mut machine = nixbox().machine();
+        let mut install = String::from("python3.11 -m venv v\n");
+        for (number, requirement) in requirements.iter().enumerate() {
+            let folder =
+                wheels::download(requirement, "3.11", &cache).unwrap_or_else(|error| panic!("{error}"));
+            machine = machine.bind(folder, format!("/wheels/{number}"), false);
+            install +=
+                &format!("v/bin/pip install -q --no-index --find-links /wheels/{number} '{requirement}'\n");
+        }
+        let this = Self { machine: machine.start().unwrap() };
+        this.sh(&install);
+        this
+    }
+
+    /// Runs a script that must succeed, and gives its output.
+    fn sh(&self, script: &str) -> String {
+        let ran = self.machine.sh(script).unwrap();
+        assert!(ran.ok, "{script}\n{}{}", ran.stdout, ran.stderr);
+        ran.stdout
+    }
+
+    /// Runs the command; gives its status and all that it said.
+    fn pitstop(&self, arguments: &str) -> (Option<i32>, String) {
+        let ran = self.machine.sh(&format!("{} {arguments}", pitstop().display())).unwrap();
+        (ran.code, format!("{}{}", ran.stdout, ran.stderr))
+    }
+
+    /// Runs Python code with no variable set.
+    fn python(&self, code: &str) -> Result<String, String> {
+        let quoted = code.replace('\'', "'\\''");
+        let ran = self.machine.sh(&format!("env -i v/bin/python -B -c '{quoted}'")).unwrap();
+        if ran.ok { Ok(ran.stdout) } else { Err(ran.stderr) }
+    }
+
+    /// Everything about the tree that undo promises to leave as it was.
+    fn tree(&self) -> String {
+        self.sh("cd v; find . -printf '%p %y %m %T@ %l %n\\n' | sort; find . -type f -print0 | sort -z | xargs -0 sha256sum")
+    }
+}
+
+/// The whole way for one package: `code` fails for want of a library before, and works after.
+fn comes_to_work(requirements: &[&str], code: &str) {
+    let root = Box::with(requirements);
+    let before = root.tree();
+    let failed = root.python(code).expect_err("it works without a fix, so this test shows nothing");
+    assert!(failed.contains("cannot open shared object file"), "{failed}");
+
+    let (status, said) = root.pitstop("check v");
+    assert_eq!(status, Some(1), "{said}");
+    let (status, said) = root.pitstop("fix v");
+    assert_eq!(status, Some(0), "{said}");
+    if let Err(error) = root.python(code) {
+        panic!("{said}\n{error}");
+    }
+    let (status, said) = root.pitstop("check v");
+    assert_eq!(status, Some(0), "{said}");
+
+    let fixed = root.tree();
+    let (status, said) = root.pitstop("fix v");
+    assert_eq!(status, Some(0), "{said}");
+    assert_eq!(root.tree(), fixed, "a second fix changed something");
+
+    let (status, said) = root.pitstop("undo v");
+    assert_eq!(status, Some(0), "{said}");
+    assert_eq!(root.tree(), before, "undo left something");
+    assert!(root.python(code).is_err(), "it still works after undo");
+}
+
+macro_rules! packages {
+    ($($name:ident: $requirements:expr, $code:expr;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                comes_to_work(&$requirements, $code);
+            }
+        )*
+    };
+}
+
+packages! {
+    numpy_1_26_multiplies_matrices: ["numpy==1.26.2"], "import numpy; assert (numpy.eye(3) @ numpy.ones(3)).sum() == 3";
+    numpy_solves: ["numpy"], "import numpy; numpy.linalg.solve([[2.0]], [4.0])";
+    scipy_integrates: ["scipy"], "from scipy import integrate; assert abs(integrate.quad(lambda x: x, 0, 1)[0] - .5) < 1e-9";
+    pandas_groups: ["pandas"], "import pandas; assert pandas.DataFrame({'a': [1, 1]}).groupby('a').size()[1] == 2";
+    matplotlib_draws: ["matplotlib"], "import matplotlib; matplotlib.use('Agg')\nimport matplotlib.pyplot as p, io; p.plot([1, 2]); p.savefig(io.BytesIO())";
+    h5py_writes_in_memory: ["h5py"], "import h5py; h5py.File('x', 'w', driver='core', backing_store=False)['a'] = [1]";
+    pyarrow_computes: ["pyarrow"], "import pyarrow, pyarrow.compute as c; assert c.sum(pyarrow.array([1, 2])).as_py() == 3";
+    grpcio_makes_a_channel: ["grpcio"], "import grpc; grpc.insecure_channel('localhost:1')";
+    opencv_blurs: ["opencv-python"], "import cv2, numpy; cv2.blur(numpy.zeros((8, 8), 'uint8'), (3, 3))";
+    opencv_headless_blurs: ["opencv-python-headless"], "import cv2, numpy; cv2.blur(numpy.zeros((8, 8), 'uint8'), (3, 3))";
+    pyodbc_lists_drivers: ["pyodbc"], "import pyodbc; pyodbc.drivers()";
+    shapely_buffers: ["shapely"], "import shapely; assert shapely.Point(0, 0).buffer(1).area > 3";
+    scikit_learn_fits: ["scikit-learn"], "from sklearn.linear_model import LinearRegression as L; L().fit([[0], [1]], [0, 1])";
+    pyzmq_makes_sockets: ["pyzmq"], "import zmq; zmq.Context().socket(zmq.PUB).close()";
+    pyqt6_has_core_and_widgets: ["PyQt6<6.12", "PyQt6-Qt6<6.12"], "from PyQt6 import QtCore, QtWidgets; assert QtCore.qVersion().startswith('6')";
+}
