@@ -7,6 +7,7 @@ pub mod child;
 pub mod environment;
 pub mod files;
 pub mod fixing;
+pub mod installed;
 pub mod loader;
 mod metadata;
 pub mod provide;

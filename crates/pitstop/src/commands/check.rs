@@ -51,6 +51,14 @@ pub(super) fn run(check: &Check, json: bool, output: &Output) -> Done {
     Ok(worst)
 }
 
+/// Checks one environment and shows the report, without a hint of what to do about it.
+pub(super) fn look(path: &Path, output: &Output) -> Result<(), CommandError> {
+    let survey = target::survey(target::environment(Some(path))?, Asking::Allowed)?;
+    let report = report(&survey, Asking::Allowed, &caller_environment())?;
+    output.answer(&render::report(&report, &target::distribution()));
+    Ok(())
+}
+
 /// What a report means as an exit status. What could not be read wins: the rest of the report may be wrong for it.
 fn status(report: &Report) -> ExitStatus {
     let well = report.missing.is_empty()

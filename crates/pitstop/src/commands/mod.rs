@@ -5,6 +5,7 @@ mod fix;
 mod progress;
 mod status;
 mod target;
+mod try_;
 mod undo;
 
 use crate::args::{Arguments, Command};
@@ -23,6 +24,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitStatus {
         Command::Fix(fix) => fix::run(fix, json, &output),
         Command::Undo(undo) => undo::run(undo, json, &output),
         Command::Status(environment) => status::run(environment, json, &output),
+        Command::Try(arguments) => try_::run(arguments, json, &output),
         _ => Ok(ExitStatus::Success),
     };
     done.unwrap_or_else(|error| error.show(&output))
