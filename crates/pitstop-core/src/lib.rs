@@ -5,6 +5,7 @@
 //! reason to stop.
 #![forbid(unsafe_code)]
 
+pub mod alias;
 pub mod diagnose;
 pub mod elf;
 pub mod files;
