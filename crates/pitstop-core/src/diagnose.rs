@@ -302,7 +302,8 @@ fn gather(question: &Question<'_>, siblings: &Siblings<'_>, findings: Vec<Findin
                 add_asker(&mut entry.askers, root, by);
             }
         }
-        if !found.preloads.is_empty() {
+        // A plugin that lacks something stays as it is: half of what it needs is of no use to it.
+        if !found.optional && !found.preloads.is_empty() {
             diagnosis.preloads.insert(root, found.preloads);
         }
     }

@@ -39,19 +39,12 @@ pub(crate) fn required(metadata: &[u8]) -> HashSet<String> {
         .collect()
 }
 
-/// The Python files that belong with a native: those of its top folder, and the modules that its package puts beside.
-pub(crate) fn sources(site: &Path, native: &Native, dist_info: Option<&Path>) -> Vec<PathBuf> {
-    let mut folders = Vec::new();
-    if let Some(top) = native.path.strip_prefix(site).ok().and_then(|inside| inside.components().next()) {
-        folders.push(site.join(top));
-    }
-    if let Some(record) = dist_info.and_then(|folder| fs::read(folder.join("RECORD")).ok()) {
-        let listed = record.lines().filter_map(|line| line.split(|byte| *byte == b',').next());
-        let python = listed
-            .filter(|path| path.ends_with(b".py") && !path.starts_with(b"..") && !path.starts_with(b"/"));
-        folders.extend(python.map(|path| site.join(path.to_path_lossy())));
-    }
-    folders
+/// The Python files that a package's `RECORD` lists.
+pub(crate) fn sources(site: &Path, record: &[u8]) -> Vec<PathBuf> {
+    let listed = record.lines().filter_map(|line| line.split(|byte| *byte == b',').next());
+    let python =
+        listed.filter(|path| path.ends_with(b".py") && !path.starts_with(b"..") && !path.starts_with(b"/"));
+    python.map(|path| site.join(path.to_path_lossy())).collect()
 }
 
 /// Whether Python code names a library by its file name: `lib_lightgbm.so`, or `_lightgbm` of `lib…so` built from parts.
@@ -65,19 +58,12 @@ pub(crate) fn names_library(sources: &[PathBuf], native: &Native) -> bool {
     }
     let finder = bstr::Finder::new(stem.as_bytes());
     let mut left = SOURCES_BYTES_MAX;
-    let mut stack: Vec<PathBuf> = sources.to_vec();
-    while let Some(path) = stack.pop() {
-        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
-        if metadata.is_dir() {
-            stack.extend(
-                fs::read_dir(&path).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path()),
-            );
-        } else if metadata.is_file() && path.extension().is_some_and(|end| end == "py") {
-            let Some(rest) = left.checked_sub(metadata.len()) else { return false };
-            left = rest;
-            if fs::read(&path).is_ok_and(|code| finder.find(&code).is_some()) {
-                return true;
-            }
+    for path in sources {
+        let Ok(metadata) = fs::symlink_metadata(path) else { continue };
+        let Some(rest) = left.checked_sub(metadata.len()) else { return false };
+        left = rest;
+        if metadata.is_file() && fs::read(path).is_ok_and(|code| finder.find(&code).is_some()) {
+            return true;
         }
     }
     false

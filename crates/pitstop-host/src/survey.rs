@@ -153,7 +153,7 @@ impl Survey {
             process,
             provided,
             requires: &|one, other| requires(&requirements, one, other),
-            named: &|native| metadata::names_library(&self.package_sources(native), native),
+            named: &|native| self.is_named(native),
         })
     }
 
@@ -218,19 +218,22 @@ impl Survey {
         site.or_else(|| path.strip_prefix(&self.environment.root).ok()).unwrap_or(path)
     }
 
-    /// Folders with the Python code of the package that a native belongs to.
-    fn package_sources(&self, native: &Native) -> Vec<PathBuf> {
-        let Some(site) = self.environment.site_packages.iter().find(|site| native.path.starts_with(site))
-        else {
-            return Vec::new();
-        };
-        metadata::sources(site, native, self.owner_folder(native).as_deref())
-    }
-
-    fn owner_folder(&self, native: &Native) -> Option<PathBuf> {
-        let owner = &self.packages[native.package?];
+    /// Whether the Python code of its package loads a library that nothing links.
+    ///
+    /// Asked of packages without extension modules, such as lightgbm: what they bring is loaded by name or not at all. In a
+    /// package with modules of its own, a library that none of them reaches is a plugin.
+    fn is_named(&self, native: &Native) -> bool {
+        let Some(package) = native.package else { return false };
+        if self.natives.iter().any(|other| other.role == Role::Extension && other.package == Some(package)) {
+            return false;
+        }
+        let owner = &self.packages[package];
         let is_its = |record: &&PathBuf| dist_info(record).is_some_and(|found| found == *owner);
-        self.tree.records.iter().find(is_its)?.parent().map(|folder| self.tree.root.join(folder))
+        let record = self.tree.records.iter().find(is_its).map(|record| self.tree.root.join(record));
+        let Some(record) = record else { return false };
+        let Ok(bytes) = std::fs::read(&record) else { return false };
+        let site = record.ancestors().nth(2).unwrap_or(&record);
+        metadata::names_library(&metadata::sources(site, &bytes), native)
     }
 }
 
