@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use bstr::ByteSlice;
+use pitstop_core::alias::{self, AliasError};
+use pitstop_core::files::{Files, Opened};
 use pitstop_core::plan::hook::{self, Bytecode, HookData, PythonId, SOURCE, SOURCE_NAME, seen_from};
 use pitstop_core::plan::{Inside, InsideError, Operation, Plan};
 
@@ -11,6 +14,8 @@ use crate::remedy::{Record, Remedy};
 use crate::survey::Survey;
 
 const MODE: u32 = 0o644;
+/// Where stand-ins for libraries of another name lie.
+const ALIASES: &str = ".pitstop/alias";
 
 /// Why no plan can be made.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +26,9 @@ pub enum PlanError {
     /// A path that no manifest could hold.
     #[error(transparent)]
     Path(#[from] InsideError),
+    /// No stand-in can be made for a library of another name.
+    #[error("a library of another name cannot be used")]
+    Alias(#[from] AliasError),
     /// Python could not compile the hook.
     #[error(transparent)]
     Compile(#[from] ApplyError),
@@ -40,8 +48,18 @@ pub fn plan(survey: &Survey, remedy: &Remedy) -> Result<Plan, PlanError> {
         bytes: record.to_bytes(),
         mode: MODE,
     });
+    let aliases = aliases(survey, remedy)?;
+    if !aliases.is_empty() {
+        operations.push(Operation::MakeFolder { path: Inside::new(ALIASES)? });
+        let write = |alias: &Alias| Operation::WriteFile {
+            path: alias.place.clone(),
+            bytes: alias.bytes.clone(),
+            mode: MODE,
+        };
+        operations.extend(aliases.values().flatten().map(write));
+    }
     for site in &survey.environment.site_packages {
-        let data = hook_data(survey, remedy, site, python.clone());
+        let data = hook_data(survey, remedy, &aliases, site, python.clone());
         if data.files.is_empty() {
             continue;
         }
@@ -54,16 +72,49 @@ pub fn plan(survey: &Survey, remedy: &Remedy) -> Result<Plan, PlanError> {
     Ok(Plan { operations })
 }
 
-fn hook_data(survey: &Survey, remedy: &Remedy, site: &Path, python: PythonId) -> HookData {
+/// A stand-in for a library that goes by another name than the one asked for.
+struct Alias {
+    place: Inside,
+    bytes: Vec<u8>,
+}
+
+/// The stand-ins that are needed, by the library that they stand for: only a library's own soname is matched by the loader.
+fn aliases(survey: &Survey, remedy: &Remedy) -> Result<BTreeMap<PathBuf, Vec<Alias>>, PlanError> {
+    let mut aliases: BTreeMap<PathBuf, Vec<Alias>> = BTreeMap::new();
+    for found in remedy.found.values() {
+        let Opened::Elf(_, elf) = survey.files.open(&found.file) else { continue };
+        if elf.soname.as_ref() == Some(&found.soname) {
+            continue;
+        }
+        let bytes = alias::library(found.soname.as_ref(), &found.file, elf.target)?;
+        let place = Inside::new(ALIASES)?.join(found.soname.to_path_lossy())?;
+        aliases.entry(found.file.clone()).or_default().push(Alias { place, bytes });
+    }
+    Ok(aliases)
+}
+
+fn hook_data(
+    survey: &Survey,
+    remedy: &Remedy,
+    aliases: &BTreeMap<PathBuf, Vec<Alias>>,
+    site: &Path,
+    python: PythonId,
+) -> HookData {
+    let root = &survey.environment.root;
     let mut libraries: Vec<PathBuf> = Vec::new();
-    let mut numbers: BTreeMap<&Path, usize> = BTreeMap::new();
+    let mut numbers: BTreeMap<PathBuf, usize> = BTreeMap::new();
     let mut files = BTreeMap::new();
-    for (root, preloads) in &remedy.after.preloads {
+    for (native, preloads) in &remedy.after.preloads {
         // The hook is asked by path below site-packages; what lies elsewhere in the environment is not Python's to load.
-        let Ok(file) = survey.natives[*root].path.strip_prefix(site) else { continue };
-        let numbered = preloads.iter().map(|library| {
+        let Ok(file) = survey.natives[*native].path.strip_prefix(site) else { continue };
+        let loaded = preloads.iter().flat_map(|library| match aliases.get(library) {
+            Some(aliases) => aliases.iter().map(|alias| root.join(alias.place.as_path())).collect::<Vec<_>>(),
+            None => vec![library.clone()],
+        });
+        let numbered = loaded.map(|library| {
+            let seen = seen_from(site, root, &library);
             *numbers.entry(library).or_insert_with(|| {
-                libraries.push(seen_from(site, &survey.environment.root, library));
+                libraries.push(seen);
                 libraries.len() - 1
             })
         });

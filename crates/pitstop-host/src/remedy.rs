@@ -13,7 +13,7 @@ use bstr::{BString, ByteSlice};
 use pitstop_core::diagnose::{Diagnosis, Missing};
 use pitstop_core::files::{Files, Opened};
 use pitstop_core::ldso::{Process, no_fallback};
-use pitstop_core::locate::{Distribution, Suite, locate};
+use pitstop_core::locate::{Candidate, Distribution, Suite, locate};
 
 use crate::provide::apt::Apt;
 use crate::provide::host::{self, Places};
@@ -67,6 +67,8 @@ pub struct Remedy {
     pub found: BTreeMap<BString, Found>,
     /// What nobody gave, and why each of those asked did not.
     pub refused: Vec<Refused>,
+    /// What a package set would be asked for, were it not for [`Sources::offline`]: the soname, and by which name.
+    pub pending: Vec<(String, String)>,
     /// What each package set took.
     pub costs: Vec<(&'static str, Cost)>,
     /// What is wrong once all that was found is there.
@@ -133,6 +135,7 @@ impl Search<'_> {
     fn round(&mut self, open: Vec<Missing>, remedy: &mut Remedy) -> Result<Vec<BString>, Error> {
         let mut wants: Vec<Want> = open.iter().map(|missing| self.want(missing)).collect();
         let mut reasons: HashMap<String, Vec<Refused>> = HashMap::new();
+        let mut left: Vec<BString> = Vec::new();
 
         self.near(&open, remedy);
         wants.retain(|want| !remedy.found.contains_key(want.soname.as_bytes().as_bstr()));
@@ -147,8 +150,17 @@ impl Search<'_> {
             self.take(outcome, &mut wants, remedy, &mut reasons);
         }
         for set in self.package_sets() {
-            if wants.is_empty() || self.sources.offline {
+            if wants.is_empty() {
                 break;
+            }
+            if self.sources.offline {
+                let (known, unknown): (Vec<Want>, Vec<Want>) =
+                    wants.into_iter().partition(|want| would_ask(set, want).is_some());
+                let pending = |want: &Want| Some((want.soname.clone(), would_ask(set, want)?));
+                remedy.pending.extend(known.iter().filter_map(pending));
+                left.extend(known.iter().map(|want| BString::from(want.soname.as_str())));
+                wants = unknown;
+                continue;
             }
             let outcome = match set {
                 "nix" => self.nix(&wants)?,
@@ -157,7 +169,7 @@ impl Search<'_> {
             remedy.costs.push((set, outcome.cost));
             self.take(outcome, &mut wants, remedy, &mut reasons);
         }
-        let left: Vec<BString> = wants.iter().map(|want| BString::from(want.soname.as_str())).collect();
+        left.extend(wants.iter().map(|want| BString::from(want.soname.as_str())));
         for want in wants {
             remedy.refused.push(refusal(&want, reasons.remove(&want.soname).unwrap_or_default()));
         }
@@ -328,6 +340,16 @@ impl Search<'_> {
             reasons.entry(refused.soname.clone()).or_default().push(refused);
         }
     }
+}
+
+/// By which name a package set would be asked for a library.
+fn would_ask(set: &str, want: &Want) -> Option<String> {
+    let exact = |(_, candidate): &(&str, &Candidate)| candidate.exact;
+    let name = match set {
+        "nix" => want.candidates.nix().find(exact)?.0.to_owned(),
+        _ => want.candidates.debian(Suite::Debian12).find(exact)?.0.to_owned(),
+    };
+    Some(format!("{set}: {name}"))
 }
 
 /// What a provision needs besides and would not find by itself.

@@ -95,18 +95,33 @@ fn comes_to_work(requirements: &[&str], code: &str) {
     assert!(root.python(code).is_err(), "it still works after undo");
 }
 
+/// The way of a package that brings all it needs: nothing is said to be missing, and nothing is written.
+fn works_as_it_is(requirements: &[&str], code: &str) {
+    let root = Box::with(requirements);
+    let before = root.tree();
+    if let Err(error) = root.python(code) {
+        panic!("{error}");
+    }
+    for command in ["check v", "fix v"] {
+        let (status, said) = root.pitstop(command);
+        assert_eq!(status, Some(0), "{said}");
+        assert!(said.contains("nothing is missing"), "{said}");
+    }
+    assert_eq!(root.tree(), before, "a fix of nothing wrote something");
+}
+
 macro_rules! packages {
-    ($($name:ident: $requirements:expr, $code:expr;)*) => {
+    ($way:ident: $($name:ident: $requirements:expr, $code:expr;)*) => {
         $(
             #[test]
             fn $name() {
-                comes_to_work(&$requirements, $code);
+                $way(&$requirements, $code);
             }
         )*
     };
 }
 
-packages! {
+packages! { comes_to_work:
     numpy_1_26_multiplies_matrices: ["numpy==1.26.2"], "import numpy; assert (numpy.eye(3) @ numpy.ones(3)).sum() == 3";
     numpy_solves: ["numpy"], "import numpy; numpy.linalg.solve([[2.0]], [4.0])";
     scipy_integrates: ["scipy"], "from scipy import integrate; assert abs(integrate.quad(lambda x: x, 0, 1)[0] - .5) < 1e-9";
@@ -121,5 +136,12 @@ packages! {
     shapely_buffers: ["shapely"], "import shapely; assert shapely.Point(0, 0).buffer(1).area > 3";
     scikit_learn_fits: ["scikit-learn"], "from sklearn.linear_model import LinearRegression as L; L().fit([[0], [1]], [0, 1])";
     pyzmq_makes_sockets: ["pyzmq"], "import zmq; zmq.Context().socket(zmq.PUB).close()";
-    pyqt6_has_core_and_widgets: ["PyQt6<6.12", "PyQt6-Qt6<6.12"], "from PyQt6 import QtCore, QtWidgets; assert QtCore.qVersion().startswith('6')";
+    pyqt6_has_core_and_widgets: ["PyQt6<6.12", "PyQt6-Qt6<6.12"], "from PyQt6 import QtCore, QtWidgets; assert QtCore.qVersion().startswith('6')";    pillow_saves: ["pillow"], "import io; from PIL import Image; Image.new('RGB', (2, 2)).save(io.BytesIO(), 'PNG')";
+    psycopg2_is_imported: ["psycopg2-binary"], "import psycopg2";
+    soundfile_writes: ["soundfile"], "import soundfile, numpy, io; soundfile.write(io.BytesIO(), numpy.zeros(4), 8000, format='WAV')";
+}
+
+packages! { works_as_it_is:
+    lxml_parses: ["lxml"], "from lxml import etree; assert etree.fromstring('<a/>').tag == 'a'";
+    cryptography_hashes: ["cryptography"], "from cryptography.hazmat.primitives import hashes as h; h.Hash(h.SHA256()).finalize()";
 }

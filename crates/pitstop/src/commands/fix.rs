@@ -22,7 +22,7 @@ use super::{Done, answer_json, target};
 use crate::args::{self, Fix};
 use crate::error::CommandError;
 use crate::exit::ExitStatus;
-use crate::output::{Output, Tone, shown};
+use crate::output::{Output, Table, Tone, shown};
 
 /// What `fix --json` prints.
 #[derive(Debug, Default, Serialize)]
@@ -32,6 +32,8 @@ pub(super) struct FixReport {
     changed: bool,
     provided: Vec<ProvidedReport>,
     refused: Vec<provide::Refused>,
+    /// What a package set would be asked for, in a dry run.
+    pending: Vec<String>,
     plan: Option<Plan>,
     failing: Vec<FailingReport>,
 }
@@ -85,8 +87,8 @@ pub(super) fn mend(
     let search = Search {
         survey: &survey,
         process: &process,
-        sources: &sources_of(sources, &survey),
-        keep_in: &mut || keep_in(&venv, dry_run, &began),
+        sources: &sources_of(sources, &survey, dry_run),
+        keep_in: &mut || keep_in(&venv, &began),
         progress: &mut |event| progress.borrow_mut().show(&event),
         interrupt: &interrupt,
     };
@@ -98,10 +100,15 @@ pub(super) fn mend(
     })?;
 
     let mut report = report(&survey, &remedy);
-    tell(&remedy, output, json);
+    tell_refused(&remedy, output);
     let plan = fixing::plan(&survey, &remedy).map_err(|error| plan_error(error, &survey))?;
     if dry_run {
-        take_back(&venv, &began, was_fixed);
+        tell_found(&remedy, output);
+        for (soname, whom) in &remedy.pending {
+            output.note(&format!("{} would be asked for from {}", shown(soname), shown(whom)));
+        }
+        report.pending =
+            remedy.pending.iter().map(|(soname, whom)| format!("{soname} from {whom}")).collect();
         if !json {
             output.answer(
                 &plan.operations.iter().map(|operation| format!("{operation}\n")).collect::<String>(),
@@ -120,6 +127,7 @@ pub(super) fn mend(
     let applied = venv.apply(&plan).map_err(refused)?;
     report.changed = applied.changed;
     if applied.changed {
+        tell_found(&remedy, output);
         report.failing = verified(&survey, &remedy, output);
     } else {
         output.note(&format!("{}: nothing to do, the fix is in place", shown_path(root)));
@@ -138,11 +146,8 @@ pub(super) fn mend(
     Ok((report, status))
 }
 
-/// The folder in which package sets keep what they give. A dry run looks, but makes nothing in the environment.
-fn keep_in(venv: &Venv, dry_run: bool, began: &RefCell<bool>) -> Result<PathBuf, provide::Error> {
-    if dry_run {
-        return Ok(std::env::temp_dir().join(format!("pitstop-dry-run-{}", std::process::id())));
-    }
+/// The folder in which package sets keep what they give. A dry run asks none, and so never comes here.
+fn keep_in(venv: &Venv, began: &RefCell<bool>) -> Result<PathBuf, provide::Error> {
     began.replace(true);
     venv.begin().map_err(|error| provide::Error::Io(std::io::Error::other(error.to_string())))
 }
@@ -190,7 +195,7 @@ fn known(survey: &Survey, output: &Output) -> BTreeMap<BString, Found> {
     }
 }
 
-fn sources_of(sources: &args::Sources, survey: &Survey) -> Sources {
+fn sources_of(sources: &args::Sources, survey: &Survey, offline: bool) -> Sources {
     let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
@@ -202,7 +207,7 @@ fn sources_of(sources: &args::Sources, survey: &Survey) -> Sources {
         project: project(survey, &folder),
         cache: cache.unwrap_or_else(std::env::temp_dir).join("pitstop"),
         folder,
-        offline: false,
+        offline,
     }
 }
 
@@ -242,15 +247,28 @@ fn report(survey: &Survey, remedy: &Remedy) -> FixReport {
     }
 }
 
-/// Says who gave what, and what nobody gave.
-fn tell(remedy: &Remedy, output: &Output, json: bool) {
-    if json {
+/// Says who gave what.
+fn tell_found(remedy: &Remedy, output: &Output) {
+    if remedy.found.is_empty() {
         return;
     }
+    let mut table = Table::new(&["library", "from", "file"]);
     for found in remedy.found.values() {
-        let (soname, from) = (Tone::Strong.paint(&shown(found.soname.as_slice())), shown(&found.from));
-        output.note(&format!("{soname} from {from}: {}", shown(&found.note)));
+        let file = shown_path(&found.file);
+        table.row([
+            (shown(found.soname.as_slice()), Tone::Strong),
+            (shown(&found.from), Tone::Plain),
+            (file, Tone::Faint),
+        ]);
     }
+    output.note(table.render().trim_end());
+    for found in remedy.found.values() {
+        output.detail(&format!("{}: {}", shown(found.soname.as_slice()), shown(&found.note)));
+    }
+}
+
+/// Says what nobody gave, and what does not fit.
+fn tell_refused(remedy: &Remedy, output: &Output) {
     let mut hints = BTreeSet::new();
     for refused in &remedy.refused {
         output.warning(&format!("{} could not be provided: {}", shown(&refused.soname), refused.reason));
