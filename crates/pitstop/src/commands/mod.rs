@@ -2,6 +2,7 @@
 
 mod check;
 mod target;
+mod tree;
 
 use crate::args::{Arguments, Command};
 use crate::error::CommandError;
@@ -16,6 +17,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitStatus {
     let json = arguments.speech.json;
     let done = match &arguments.command {
         Command::Check(check) => check::run(check, json, &output),
+        Command::Tree(tree) => tree::run(tree, json, arguments.speech.verbosity(), &output),
         _ => Ok(ExitStatus::Success),
     };
     done.unwrap_or_else(|error| error.show(&output))
