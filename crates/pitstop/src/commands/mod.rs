@@ -3,6 +3,7 @@
 mod check;
 mod target;
 mod tree;
+mod why;
 
 use crate::args::{Arguments, Command};
 use crate::error::CommandError;
@@ -18,6 +19,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitStatus {
     let done = match &arguments.command {
         Command::Check(check) => check::run(check, json, &output),
         Command::Tree(tree) => tree::run(tree, json, arguments.speech.verbosity(), &output),
+        Command::Why(why) => why::run(why, json, arguments.speech.verbosity(), &output),
         _ => Ok(ExitStatus::Success),
     };
     done.unwrap_or_else(|error| error.show(&output))

@@ -1,7 +1,7 @@
 //! `pitstop tree`: what a file loads, each edge with the rule that found it.
 
 pub(super) mod graph;
-mod render;
+pub(super) mod render;
 pub(super) mod subject;
 
 use pitstop_core::report::SCHEMA;

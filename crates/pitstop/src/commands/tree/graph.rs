@@ -1,10 +1,11 @@
 //! A loading as nodes and edges.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use bstr::BStr;
-use pitstop_core::ldso::{Loading, Need, ObjectIndex, Outcome, Process, Rule, Shortfall, Verdict};
+use pitstop_core::ldso::{Loading, Need, Object, ObjectIndex, Outcome, Process, Rule, Shortfall, Verdict};
+use pitstop_host::survey::Survey;
 use serde::Serialize;
 
 use super::subject::Subject;
@@ -33,6 +34,9 @@ pub(in crate::commands) struct Node {
     pub(in crate::commands) package: Option<String>,
     /// Whether the process had loaded it before.
     pub(in crate::commands) loaded_before: bool,
+    /// The name under which a person knows it.
+    #[serde(skip)]
+    pub(in crate::commands) short: String,
 }
 
 /// A need, and what became of it.
@@ -106,6 +110,7 @@ impl Graph {
             soname: subject.elf.soname.as_ref().map(|soname| soname.to_string()),
             package: subject.package_of(&subject.file),
             loaded_before: false,
+            short: subject.short(&subject.file),
         };
         Self { nodes: vec![node], edges: Vec::new(), version_problems: Vec::new() }
     }
@@ -160,13 +165,16 @@ impl Builder<'_> {
             return id;
         }
         let object = self.loading.object(index);
+        let known =
+            self.subject.survey().map_or_else(|| object.path.to_path_buf(), |survey| known(survey, object));
         let id = self.nodes.len();
         self.nodes.push(Node {
             id,
             path: object.path.to_string_lossy().into_owned(),
             soname: object.elf.soname.as_ref().map(ToString::to_string),
-            package: self.subject.package_of(&object.path),
+            package: self.subject.package_of(&known),
             loaded_before: index < self.loading.first_index(),
+            short: self.subject.short(&known),
         });
         self.ids.insert(index, id);
         id
@@ -224,6 +232,16 @@ impl Builder<'_> {
         }
         problems
     }
+}
+
+/// The path under which an environment knows a file: one through `..` says less.
+pub(in crate::commands) fn known(survey: &Survey, object: &Object) -> PathBuf {
+    let path: &Path = &object.path;
+    if !path.components().any(|part| part == Component::ParentDir) {
+        return path.to_owned();
+    }
+    let native = survey.natives.iter().find(|native| native.id == object.id);
+    native.map_or_else(|| path.to_owned(), |native| native.path.clone())
 }
 
 /// All of an edge that does not need its ends.

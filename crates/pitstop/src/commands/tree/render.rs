@@ -27,7 +27,7 @@ pub(super) fn tree(report: &TreeReport, subject: &Subject, verbose: bool) -> Dra
     };
     let root = &report.graph.nodes[0];
     let package = root.package.as_ref().map(|package| Tone::Faint.paint(&format!("  {}", shown(package))));
-    let head = Tone::Strong.paint(&subject.short(Path::new(&root.path)));
+    let head = Tone::Strong.paint(&root.short);
     painter.drawn.text = format!("{head}{}\n", package.unwrap_or_default());
     painter.needs(0, "");
     painter.drawn
@@ -126,7 +126,7 @@ impl Painter<'_> {
             return;
         };
         let node = &self.graph.nodes[to];
-        let path = self.subject.short(Path::new(&node.path));
+        let path = &node.short;
         let rule = Tone::Faint.paint(&format!("[{rule}]"));
         let again = self.again(edge, node);
         self.drawn.text.push_str(&format!("{soname} => {path} {rule}{again}\n"));
