@@ -7,6 +7,7 @@ pub mod child;
 pub mod environment;
 pub mod files;
 pub mod loader;
+pub mod machine;
 mod metadata;
 pub mod provide;
 pub mod python;

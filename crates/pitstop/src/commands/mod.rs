@@ -1,6 +1,7 @@
 //! One file a command. Each takes its arguments and gives an exit status; none prints but through `Output`.
 
 mod check;
+mod doctor;
 mod target;
 mod tree;
 mod why;
@@ -20,6 +21,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitStatus {
         Command::Check(check) => check::run(check, json, &output),
         Command::Tree(tree) => tree::run(tree, json, arguments.speech.verbosity(), &output),
         Command::Why(why) => why::run(why, json, arguments.speech.verbosity(), &output),
+        Command::Doctor => doctor::run(json, &output),
         _ => Ok(ExitStatus::Success),
     };
     done.unwrap_or_else(|error| error.show(&output))
