@@ -107,7 +107,7 @@ impl Graph {
         let node = Node {
             id: 0,
             path: subject.file.to_string_lossy().into_owned(),
-            soname: subject.elf.soname.as_ref().map(|soname| soname.to_string()),
+            soname: subject.elf.soname.as_ref().map(ToString::to_string),
             package: subject.package_of(&subject.file),
             loaded_before: false,
             short: subject.short(&subject.file),

@@ -1,6 +1,7 @@
 //! The tree as a person reads it.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use super::TreeReport;
@@ -119,7 +120,7 @@ impl Painter<'_> {
             let file = file.map(|path| format!(" => {}", self.subject.short(Path::new(path))));
             let tone = if edge.is_fatal() { Tone::Bad } else { Tone::Faint };
             let line = format!("{soname}{} [{rule}]", file.unwrap_or_default());
-            self.drawn.text.push_str(&format!("{}\n", tone.paint(&line)));
+            let _ = writeln!(self.drawn.text, "{}", tone.paint(&line));
             if self.verbose {
                 self.probes(edge, indent);
             }
@@ -129,7 +130,7 @@ impl Painter<'_> {
         let path = &node.short;
         let rule = Tone::Faint.paint(&format!("[{rule}]"));
         let again = self.again(edge, node);
-        self.drawn.text.push_str(&format!("{soname} => {path} {rule}{again}\n"));
+        let _ = writeln!(self.drawn.text, "{soname} => {path} {rule}{again}");
         // What came in by another edge is shown there.
         if edge.brings_in() && self.shown.insert(to) {
             self.needs(to, indent);
@@ -150,7 +151,7 @@ impl Painter<'_> {
         for tried in &edge.probes {
             let line =
                 format!("{indent}  {}: {} [{}]", shown(&tried.path), shown(&tried.verdict), tried.rule);
-            self.drawn.text.push_str(&format!("{}\n", Tone::Faint.paint(&line)));
+            let _ = writeln!(self.drawn.text, "{}", Tone::Faint.paint(&line));
         }
     }
 }

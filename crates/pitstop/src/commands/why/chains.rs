@@ -33,8 +33,9 @@ impl Chain {
     }
 
     /// All but the file that is opened: what several files have in common.
-    pub(super) fn tail(&self) -> (&[String], &Option<String>, &str) {
-        (self.files.get(1..).unwrap_or_default(), &self.found, &self.words)
+    pub(super) fn tail(&self) -> (&[String], Option<&str>) {
+        // Whether another file had brought it in before says nothing of the way.
+        (self.files.get(1..).unwrap_or_default(), self.found.as_deref())
     }
 }
 

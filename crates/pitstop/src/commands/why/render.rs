@@ -1,6 +1,7 @@
 //! The chains as a person reads them.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use pitstop_core::locate::hint;
 
@@ -22,7 +23,7 @@ struct Way<'a> {
 pub(super) fn report(report: &WhyReport, verbose: bool) -> String {
     let mut text = head(report);
     for (package, chains) in grouped(&report.chains, |chain| &chain.package) {
-        text.push_str(&format!("\n{}\n", Tone::Strong.paint(&name_of(package))));
+        let _ = writeln!(text, "\n{}", Tone::Strong.paint(&name_of(package)));
         let ways = folded(&chains);
         let shown_ways = if verbose { ways.len() } else { WAYS_SHOWN.min(ways.len()) };
         for way in &ways[..shown_ways] {
@@ -30,7 +31,7 @@ pub(super) fn report(report: &WhyReport, verbose: bool) -> String {
         }
         if ways.len() > shown_ways {
             let more = ways.len() - shown_ways;
-            text.push_str(&format!("  and {more} more ways (--verbose shows them)\n"));
+            let _ = writeln!(text, "  and {more} more ways (--verbose shows them)");
         }
     }
     text.push_str(&versions(report));
@@ -39,7 +40,7 @@ pub(super) fn report(report: &WhyReport, verbose: bool) -> String {
         for tried in &report.looked {
             let path = shown(&tried.path);
             let rest = Tone::Faint.paint(&format!("{} [{}]", shown(&tried.verdict), tried.rule));
-            text.push_str(&format!("  {path}  {rest}\n"));
+            let _ = writeln!(text, "  {path}  {rest}");
         }
     }
     text
@@ -56,7 +57,10 @@ fn head(report: &WhyReport) -> String {
     };
     let soname = Tone::Strong.paint(&shown(&report.soname));
     match (missing.is_empty(), found.is_empty()) {
-        (true, _) => format!("{soname}: {}\n", Tone::Good.paint(&format!("found, for {}", files(&found)))),
+        (true, _) => {
+            let place = only_place(report).map(|place| format!(" at {place}")).unwrap_or_default();
+            format!("{soname}: {}\n", Tone::Good.paint(&format!("found{place}, for {}", files(&found))))
+        }
         (false, true) => {
             format!("{soname}: {}\n", Tone::Bad.paint(&format!("not found, for {}", files(&missing))))
         }
@@ -65,6 +69,12 @@ fn head(report: &WhyReport) -> String {
             format!("{soname}: {bad}; found, for {}\n", files(&found))
         }
     }
+}
+
+/// The one file that everybody finds, if all find the same.
+fn only_place(report: &WhyReport) -> Option<&str> {
+    let first = report.chains.first()?.found.as_deref()?;
+    report.chains.iter().all(|chain| chain.found.as_deref() == Some(first)).then_some(first)
 }
 
 /// By package, in the order of the packages; within one, in the order given.
@@ -97,22 +107,24 @@ fn line(way: &Way<'_>, report: &WhyReport) -> String {
     let chain = way.chain;
     let way_there = chain.files.join(" › ");
     let soname = shown(&report.soname);
-    let mut text = match &chain.found {
-        Some(found) => {
-            let words = Tone::Faint.paint(&format!("[found at {found}: {}]", chain.words));
-            format!("  {way_there} › {soname}  {words}\n")
-        }
-        None => {
-            let tone = if chain.is_missing() { Tone::Bad } else { Tone::Faint };
-            format!("  {way_there} › {}\n", tone.paint(&format!("{soname}  [{}]", chain.words)))
-        }
+    let mut text = if let Some(found) = &chain.found {
+        let place = if only_place(report).is_some() {
+            chain.words.clone()
+        } else {
+            format!("found at {found}: {}", chain.words)
+        };
+        let words = Tone::Faint.paint(&format!("[{place}]"));
+        format!("  {way_there} › {soname}  {words}\n")
+    } else {
+        let tone = if chain.is_missing() { Tone::Bad } else { Tone::Faint };
+        format!("  {way_there} › {}\n", tone.paint(&format!("{soname}  [{}]", chain.words)))
     };
     if way.files > 1 {
         let more = way.files - 1;
         let files = if more == 1 { "file" } else { "files" };
         let whose =
             chain.package.as_ref().map(|package| format!(" of {}", shown(package))).unwrap_or_default();
-        text.push_str(&format!("    and {more} more {files}{whose}\n"));
+        let _ = writeln!(text, "    and {more} more {files}{whose}");
     }
     text
 }
@@ -130,7 +142,7 @@ fn versions(report: &WhyReport) -> String {
         let found = problem.found.as_ref().map(|path| format!(" ({path})")).unwrap_or_default();
         let wants = format!("{asker} wants version {}", shown(&problem.version));
         let line = format!("{wants}, which {}{found} does not define", shown(&report.soname));
-        text.push_str(&format!("{}\n", Tone::Bad.paint(&line)));
+        let _ = writeln!(text, "{}", Tone::Bad.paint(&line));
     }
     if text.is_empty() { text } else { format!("\n{text}") }
 }
