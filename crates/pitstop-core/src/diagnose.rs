@@ -4,6 +4,7 @@
 //! is judged as its importers reach it (a bundled `libgfortran` finds its `libquadmath` through the RPATH of the module
 //! that pulled it in, and lacks it when looked at alone).
 
+mod loadings;
 mod order;
 mod siblings;
 
@@ -18,6 +19,7 @@ use crate::files::FileId;
 use crate::ldso::{Loading, Object, Outcome, Process, Rule, no_fallback};
 use crate::targets::{Native, Role};
 
+pub use loadings::loadings;
 use siblings::Siblings;
 
 /// What is asked: which files, in which process, and what is known besides.

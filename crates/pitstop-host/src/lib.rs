@@ -9,6 +9,7 @@ pub mod files;
 pub mod fixing;
 pub mod installed;
 pub mod loader;
+pub mod machine;
 mod metadata;
 pub mod provide;
 pub mod python;

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bstr::{BString, ByteSlice};
-use pitstop_core::diagnose::{Diagnosis, Question, diagnose, libraries_of_python};
+use pitstop_core::diagnose::{Diagnosis, Question, diagnose, libraries_of_python, loadings};
 use pitstop_core::elf::Elf;
 use pitstop_core::files::{Files, Opened};
-use pitstop_core::ldso::{self, Loader, Process, StartError};
+use pitstop_core::ldso::{self, Loader, Loading, Process, StartError};
 use pitstop_core::targets::{Native, Owner, Owners, Python, Role, classify};
 
 use crate::environment::Environment;
@@ -147,8 +147,27 @@ impl Survey {
 
     /// Says what the environment lacks, given what is provided besides.
     pub fn diagnose(&self, process: &Process<'_>, provided: &BTreeMap<BString, PathBuf>) -> Diagnosis {
+        self.asking(process, provided, diagnose)
+    }
+
+    /// Says what opening each of these files comes to.
+    pub fn load(
+        &self,
+        process: &Process<'_>,
+        provided: &BTreeMap<BString, PathBuf>,
+        roots: &[&Path],
+    ) -> Vec<Loading> {
+        self.asking(process, provided, |question| loadings(question, roots))
+    }
+
+    fn asking<T>(
+        &self,
+        process: &Process<'_>,
+        provided: &BTreeMap<BString, PathBuf>,
+        ask: impl FnOnce(&Question<'_>) -> T,
+    ) -> T {
         let requirements = Requirements::new(self);
-        diagnose(&Question {
+        ask(&Question {
             natives: &self.natives,
             process,
             provided,

@@ -73,7 +73,7 @@ fn status(report: &Report) -> ExitStatus {
 }
 
 /// What the caller's shell would hand to a Python that it starts.
-fn caller_environment() -> ldso::Environment {
+pub(super) fn caller_environment() -> ldso::Environment {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let split = |byte: &u8| *byte == b':' || *byte == b' ';
     ldso::Environment {

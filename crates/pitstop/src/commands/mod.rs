@@ -7,6 +7,9 @@ mod status;
 mod target;
 mod try_;
 mod undo;
+mod doctor;
+mod tree;
+mod why;
 
 use crate::args::{Arguments, Command};
 use crate::error::CommandError;
@@ -25,7 +28,9 @@ pub(crate) fn run(arguments: &Arguments) -> ExitStatus {
         Command::Undo(undo) => undo::run(undo, json, &output),
         Command::Status(environment) => status::run(environment, json, &output),
         Command::Try(arguments) => try_::run(arguments, json, &output),
-        _ => Ok(ExitStatus::Success),
+        Command::Tree(tree) => tree::run(tree, json, arguments.speech.verbosity(), &output),
+        Command::Why(why) => why::run(why, json, arguments.speech.verbosity(), &output),
+        Command::Doctor => doctor::run(json, &output),
     };
     done.unwrap_or_else(|error| error.show(&output))
 }
