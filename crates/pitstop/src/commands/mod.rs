@@ -1,14 +1,14 @@
 //! One file a command. Each takes its arguments and gives an exit status; none prints but through `Output`.
 
 mod check;
+mod doctor;
 mod fix;
 mod progress;
 mod status;
 mod target;
+mod tree;
 mod try_;
 mod undo;
-mod doctor;
-mod tree;
 mod why;
 
 use crate::args::{Arguments, Command};
