@@ -22,12 +22,20 @@ fn main() -> ExitCode {
     let rest: Vec<OsString> = arguments.collect();
     let done = match chore.to_str() {
         Some("test") => test::run_all(),
+        Some("nixbox") => {
+            return match nixbox::cli(rest) {
+                Ok(code) => ExitCode::from(code),
+                Err(error) => {
+                    eprintln!("xtask: {error}");
+                    ExitCode::FAILURE
+                }
+            };
+        }
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
         }
     };
-    let _ = rest;
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -168,12 +168,21 @@ fn natives_of(question: &Question<'_>, role: Role) -> Vec<usize> {
     (0..question.natives.len()).filter(|&index| fits(&question.natives[index])).collect()
 }
 
+/// A version asked for in vain, by one file.
+struct Mismatch {
+    soname: BString,
+    version: BString,
+    /// What was found, and whether the process had it before.
+    found: Option<(Arc<Path>, bool)>,
+    by: Arc<Path>,
+}
+
 /// What opening one root came to.
 struct Findings {
     root: usize,
     reached: Vec<FileId>,
     missing: Vec<(BString, Arc<Path>, Vec<BString>)>,
-    mismatched: Vec<(BString, BString, Option<(Arc<Path>, bool)>, Arc<Path>)>,
+    mismatched: Vec<Mismatch>,
     unusable: Vec<(Arc<Path>, Arc<str>, Arc<Path>)>,
     preloads: Vec<PathBuf>,
     optional: bool,
@@ -208,7 +217,11 @@ impl Findings {
                     findings.unusable.push((path.clone(), why.clone(), path_of(asker)));
                 }
                 _ => {
-                    findings.missing.push((soname.to_owned(), path_of(asker), versions_wanted(asker, soname)))
+                    findings.missing.push((
+                        soname.to_owned(),
+                        path_of(asker),
+                        versions_wanted(asker, soname),
+                    ));
                 }
             }
         }
@@ -220,7 +233,12 @@ impl Findings {
             }
             let found = problem.found_in.map(|index| (path_of(loading.object(index)), index < first));
             let by = path_of(loading.object(problem.by));
-            findings.mismatched.push((problem.file.clone(), problem.version.clone(), found, by));
+            findings.mismatched.push(Mismatch {
+                soname: problem.file.clone(),
+                version: problem.version.clone(),
+                found,
+                by,
+            });
         }
         findings
     }
@@ -284,7 +302,7 @@ fn gather(question: &Question<'_>, siblings: &Siblings<'_>, findings: Vec<Findin
         }
         // A plugin that does not load for a reason that no library mends is nobody's trouble until somebody asks for it.
         if !found.optional {
-            for (soname, version, library, by) in found.mismatched {
+            for Mismatch { soname, version, found: library, by } in found.mismatched {
                 let key = (soname.clone(), version.clone(), library.as_ref().map(|(path, _)| path.clone()));
                 let entry = mismatched.entry(key).or_insert_with(|| Mismatched {
                     soname,

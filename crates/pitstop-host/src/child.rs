@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn both_streams_and_the_status_are_given_back() {
-        let finished = run(&mut shell("echo out; echo err >&2; exit 3"), Duration::from_secs(60)).unwrap();
+        let finished = run(&mut shell("echo out; echo err >&2; exit 3"), Duration::from_mins(1)).unwrap();
         assert_eq!(finished.stdout, b"out\n");
         assert_eq!(finished.last_words(), "err");
         assert_eq!(finished.status.code(), Some(3));
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_silent_death_is_described() {
-        let finished = run(&mut shell("kill -9 $$"), Duration::from_secs(60)).unwrap();
+        let finished = run(&mut shell("kill -9 $$"), Duration::from_mins(1)).unwrap();
         assert_eq!(finished.last_words(), "it was ended by signal 9");
     }
 }

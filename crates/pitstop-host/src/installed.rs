@@ -62,9 +62,11 @@ fn modules(dist_info: &Path) -> Vec<String> {
         let top = match path.split_once('/') {
             // A folder is a package where it has an `__init__`; others hold libraries, scripts or metadata.
             Some((top, rest)) if rest.starts_with("__init__.") => top,
-            None if path.ends_with(".py") => path.trim_end_matches(".py"),
-            None if path.ends_with(".so") => path.split('.').next().unwrap_or_default(),
-            _ => continue,
+            Some(_) => continue,
+            None => match path.split_once('.') {
+                Some((stem, end)) if end == "py" || end.rsplit('.').next() == Some("so") => stem,
+                _ => continue,
+            },
         };
         if !top.is_empty() && public(&top) {
             tops.insert(top.to_owned());

@@ -121,7 +121,7 @@ impl Search<'_> {
             if open.is_empty() {
                 break;
             }
-            let left = self.round(open, &mut remedy)?;
+            let left = self.round(&open, &mut remedy)?;
             given_up.extend(left);
             remedy.after = self.survey.diagnose(self.process, &remedy.provided());
         }
@@ -132,12 +132,12 @@ impl Search<'_> {
     }
 
     /// Asks everyone in turn for what is still open; gives what nobody has.
-    fn round(&mut self, open: Vec<Missing>, remedy: &mut Remedy) -> Result<Vec<BString>, Error> {
+    fn round(&mut self, open: &[Missing], remedy: &mut Remedy) -> Result<Vec<BString>, Error> {
         let mut wants: Vec<Want> = open.iter().map(|missing| self.want(missing)).collect();
         let mut reasons: HashMap<String, Vec<Refused>> = HashMap::new();
         let mut left: Vec<BString> = Vec::new();
 
-        self.near(&open, remedy);
+        self.near(open, remedy);
         wants.retain(|want| !remedy.found.contains_key(want.soname.as_bytes().as_bstr()));
         if !wants.is_empty() {
             let outcome = {
@@ -149,7 +149,7 @@ impl Search<'_> {
             };
             self.take(outcome, &mut wants, remedy, &mut reasons);
         }
-        for set in self.package_sets() {
+        for &set in self.package_sets() {
             if wants.is_empty() {
                 break;
             }
@@ -171,7 +171,7 @@ impl Search<'_> {
         }
         left.extend(wants.iter().map(|want| BString::from(want.soname.as_str())));
         for want in wants {
-            remedy.refused.push(refusal(&want, reasons.remove(&want.soname).unwrap_or_default()));
+            remedy.refused.push(refusal(&want, reasons.get(&want.soname).map_or(&[], Vec::as_slice)));
         }
         Ok(left)
     }
@@ -241,16 +241,13 @@ impl Search<'_> {
 
     /// The package sets to ask. A Python from a store fits to libraries from a store, one from a distribution to the
     /// distribution's; naming a package set settles it.
-    fn package_sets(&self) -> Vec<&'static str> {
+    fn package_sets(&self) -> &'static [&'static str] {
         let from_store = self.survey.loader.path.starts_with("/nix/store")
             || std::fs::canonicalize(&self.survey.loader.path)
                 .is_ok_and(|path| path.starts_with("/nix/store"));
         let debian = matches!(self.sources.distribution, Distribution::Debian(_));
-        match (from_store || self.sources.nixpkgs.is_some(), debian) {
-            (true, _) => vec!["nix"],
-            (false, true) => vec!["apt"],
-            (false, false) => vec!["nix"],
-        }
+        let asks_nix = from_store || self.sources.nixpkgs.is_some() || !debian;
+        if asks_nix { &["nix"] } else { &["apt"] }
     }
 
     fn nix(&mut self, wants: &[Want]) -> Result<Outcome, Error> {
@@ -374,7 +371,7 @@ fn giver(provider: &Provider) -> String {
 }
 
 /// Why nobody gave a library: the reasons of all that were asked, as one.
-fn refusal(want: &Want, reasons: Vec<Refused>) -> Refused {
+fn refusal(want: &Want, reasons: &[Refused]) -> Refused {
     let hint = reasons.iter().rev().find_map(|refused| refused.hint.clone());
     let reason = match reasons.last() {
         Some(last) => last.reason.clone(),

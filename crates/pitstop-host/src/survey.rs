@@ -270,13 +270,12 @@ fn ask_python(environment: &Environment, asking: Asking, files: &SystemFiles) ->
             Err(trouble) => (None, Some(trouble)),
         },
     };
-    let python = match python {
-        Some(python) => python,
-        None => {
-            let executable = std::fs::canonicalize(&named)
-                .map_err(|error| no_python(format!("{}: {error}", named.display())))?;
-            Python::unasked(executable, environment.version.as_deref().unwrap_or(""), &triplet())
-        }
+    let python = if let Some(python) = python {
+        python
+    } else {
+        let executable = std::fs::canonicalize(&named)
+            .map_err(|error| no_python(format!("{}: {error}", named.display())))?;
+        Python::unasked(executable, environment.version.as_deref().unwrap_or(""), &triplet())
     };
     let elf = match files.open(&python.executable) {
         Opened::Elf(_, elf) => elf,

@@ -57,6 +57,7 @@ pub(crate) struct Output {
     verbosity: Verbosity,
 }
 
+#[expect(clippy::unused_self, reason = "who may speak holds an `Output`, however loud it is")]
 impl Output {
     /// An output that speaks as loudly as asked for.
     pub(crate) const fn new(verbosity: Verbosity) -> Self {

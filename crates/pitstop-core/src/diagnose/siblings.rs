@@ -60,11 +60,11 @@ impl<'a> Siblings<'a> {
             index != asker && self.natives[index].elf.target == self.natives[asker].elf.target
         };
         let candidates = || candidates.iter().filter(fits);
-        let required =
+        let is_required =
             |other: Option<usize>| package.zip(other).is_some_and(|(mine, other)| requires(mine, other));
         let found = candidates()
             .find(|&&index| same(index))
-            .or_else(|| candidates().find(|&&index| required(self.natives[index].package)))?;
+            .or_else(|| candidates().find(|&&index| is_required(self.natives[index].package)))?;
         Some(self.natives[*found].path.clone())
     }
 

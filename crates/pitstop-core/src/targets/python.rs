@@ -108,16 +108,12 @@ impl Python {
     /// Folders that hold the extension modules of the standard library.
     #[must_use]
     pub fn library_folders(&self) -> Vec<PathBuf> {
-        match &self.answer {
-            Some(answer) => {
-                answer.path.iter().filter(|path| path.ends_with("lib-dynload")).cloned().collect()
-            }
-            None => {
-                let prefix = self.executable.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
-                let folder = format!("python{}", self.minor_version());
-                vec![prefix.join("lib").join(folder).join("lib-dynload")]
-            }
+        if let Some(answer) = &self.answer {
+            return answer.path.iter().filter(|path| path.ends_with("lib-dynload")).cloned().collect();
         }
+        let prefix = self.executable.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
+        let folder = format!("python{}", self.minor_version());
+        vec![prefix.join("lib").join(folder).join("lib-dynload")]
     }
 }
 

@@ -45,7 +45,7 @@ pub struct RecordProblem {
 /// The packages of one site-packages folder, and which of the files asked about belongs to which.
 #[derive(Debug)]
 pub struct Owners<'a> {
-    owners: Vec<Owner>,
+    known: Vec<Owner>,
     by_file: HashMap<&'a Path, Option<usize>>,
     unowned: usize,
 }
@@ -55,7 +55,7 @@ impl<'a> Owners<'a> {
     /// tens of thousands of other lines cost no memory.
     pub fn of(files: impl IntoIterator<Item = &'a Path>) -> Self {
         let by_file: HashMap<_, _> = files.into_iter().map(|file| (file, None)).collect();
-        Self { owners: Vec::new(), unowned: by_file.len(), by_file }
+        Self { known: Vec::new(), unowned: by_file.len(), by_file }
     }
 
     /// Whether every file has found its owner, so that reading further changes nothing.
@@ -66,8 +66,8 @@ impl<'a> Owners<'a> {
 
     /// Reads one package's `RECORD`. Where two packages claim a file, the first one read keeps it.
     pub fn read(&mut self, owner: Owner, record: &[u8]) -> Result<(), RecordProblem> {
-        let index = self.owners.len();
-        self.owners.push(owner);
+        let index = self.known.len();
+        self.known.push(owner);
         let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(record);
         let mut row = csv::ByteRecord::new();
         loop {
@@ -97,7 +97,7 @@ impl<'a> Owners<'a> {
     /// The package that a file belongs to, if any `RECORD` lists it.
     #[must_use]
     pub fn owner_of(&self, file: &Path) -> Option<&Owner> {
-        self.by_file.get(file).copied().flatten().map(|index| &self.owners[index])
+        self.by_file.get(file).copied().flatten().map(|index| &self.known[index])
     }
 }
 

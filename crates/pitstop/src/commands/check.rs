@@ -11,8 +11,6 @@ use bstr::{BString, ByteSlice};
 use pitstop_core::diagnose::Diagnosis;
 use pitstop_core::ldso;
 use pitstop_core::report::{HereReport, Names, ProgramReport, PythonReport, Report, SCHEMA, UnreadReport};
-use pitstop_host::apply::{self, Status};
-use pitstop_host::remedy::Record;
 use pitstop_host::survey::{Asking, Survey};
 
 use super::{Done, answer_json, target};
@@ -90,7 +88,7 @@ pub(super) fn caller_environment() -> ldso::Environment {
 /// Checks one environment.
 fn report(survey: &Survey, asking: Asking, caller: &ldso::Environment) -> Result<Report, CommandError> {
     let mut notes = Vec::new();
-    let provided = provided_by_fix(survey, &mut notes);
+    let provided = target::provided_by_fix(survey, &mut notes);
     let process = survey.process_with(caller.clone()).map_err(target::survey_error)?;
     let diagnosis = survey.diagnose(&process, &provided);
     let pythons_own = OnceCell::new();
@@ -130,22 +128,6 @@ fn report(survey: &Survey, asking: Asking, caller: &ldso::Environment) -> Result
     );
     add_notes(survey, &diagnosis, caller, &provided, &mut report);
     Ok(report)
-}
-
-/// What a fix of this environment provides, while the fix is whole. Nothing is read where there is none.
-fn provided_by_fix(survey: &Survey, notes: &mut Vec<String>) -> BTreeMap<BString, PathBuf> {
-    let root = &survey.environment.root;
-    let Ok(Some(record)) = Record::read(root) else { return BTreeMap::new() };
-    if !record.fits(survey) || !matches!(apply::status(root), Ok(Status::Whole(_))) {
-        notes.push(
-            "an earlier fix is no longer whole, so it is not counted (see `pitstop status`)".to_owned(),
-        );
-        return BTreeMap::new();
-    }
-    let found = record.found(survey);
-    let plural = if found.len() == 1 { "library comes" } else { "libraries come" };
-    notes.push(format!("{} {plural} from outside, by `pitstop fix`", found.len()));
-    found.into_iter().map(|(soname, found)| (soname, found.file)).collect()
 }
 
 fn programs(survey: &Survey, asking: Asking, short: &dyn Fn(&Path) -> String) -> Vec<ProgramReport> {

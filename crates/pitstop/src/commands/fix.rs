@@ -1,6 +1,6 @@
 //! `pitstop fix`: provide what is missing, apply it, and verify that it loads.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -79,104 +79,119 @@ pub(super) fn mend(
     }
     let interrupt = interrupt()?;
     let survey = target::survey(environment, Asking::Allowed)?;
-    let process = survey.process().map_err(target::survey_error)?;
     let known = known(&survey, output);
-    let was_fixed = !known.is_empty();
-    let began = RefCell::new(false);
-    let progress = RefCell::new(Progress::new(output));
-    let search = Search {
-        survey: &survey,
-        process: &process,
-        sources: &sources_of(sources, &survey, dry_run),
-        keep_in: &mut || keep_in(&venv, &began),
-        progress: &mut |event| progress.borrow_mut().show(&event),
-        interrupt: &interrupt,
-    };
-    let found = search.run(known);
-    progress.borrow_mut().finish();
-    let remedy = found.map_err(|error| {
-        take_back(&venv, &began, was_fixed);
-        provider_error(error)
-    })?;
+    let begun = Begun { venv: &venv, by_us: Cell::new(false), was_fixed: !known.is_empty() };
+    let remedy = search(&survey, &sources_of(sources, &survey, dry_run), known, &begun, &interrupt, output)?;
 
-    let mut report = report(&survey, &remedy);
     tell_refused(&remedy, output);
+    let mut report = report(&survey, &remedy);
     let plan = fixing::plan(&survey, &remedy).map_err(|error| plan_error(error, &survey))?;
     if dry_run {
-        tell_found(&remedy, output);
-        for (soname, whom) in &remedy.pending {
-            output.note(&format!("{} would be asked for from {}", shown(soname), shown(whom)));
-        }
-        report.pending =
-            remedy.pending.iter().map(|(soname, whom)| format!("{soname} from {whom}")).collect();
-        if !json {
-            output.answer(
-                &plan.operations.iter().map(|operation| format!("{operation}\n")).collect::<String>(),
-            );
-        }
+        tell_dry_run(&remedy, &plan, json, output);
         report.plan = Some(plan);
         return Ok((report, outcome(&remedy, &[])));
     }
     if plan.operations.is_empty() {
-        return Ok(nothing_to_apply(&venv, &began, was_fixed, &remedy, report, output)?);
+        return nothing_to_apply(&begun, &remedy, report, output);
     }
     if interrupt.is_requested() {
-        take_back(&venv, &began, was_fixed);
+        begun.take_back();
         return Err(provider_error(provide::Error::Interrupted));
     }
-    let applied = venv.apply(&plan).map_err(refused)?;
-    report.changed = applied.changed;
-    if applied.changed {
-        tell_found(&remedy, output);
-        report.failing = verified(&survey, &remedy, output);
-    } else {
+    report.changed = venv.apply(&plan).map_err(refused)?.changed;
+    if !report.changed {
         output.note(&format!("{}: nothing to do, the fix is in place", shown_path(root)));
+        return Ok((report, outcome(&remedy, &[])));
     }
+    tell_found(&remedy, output);
+    report.failing = verified(&survey, &remedy, output);
     let status = outcome(&remedy, &report.failing);
-    if applied.changed && status == ExitStatus::Success {
-        let modules = remedy.after.preloads.len();
-        output.note(&format!(
-            "{}: {} for {modules} {}, verified; {}",
-            Tone::Good.paint("fixed"),
-            count(remedy.found.len(), "library", "libraries"),
-            if modules == 1 { "file" } else { "files" },
-            total(&remedy.costs)
-        ));
+    if status == ExitStatus::Success {
+        let libraries = count(remedy.found.len(), "library", "libraries");
+        let files = count(remedy.after.preloads.len(), "file", "files");
+        let fixed = Tone::Good.paint("fixed");
+        output.note(&format!("{fixed}: {libraries} for {files}, verified; {}", total(&remedy.costs)));
     }
     Ok((report, status))
 }
 
-/// The folder in which package sets keep what they give. A dry run asks none, and so never comes here.
-fn keep_in(venv: &Venv, began: &RefCell<bool>) -> Result<PathBuf, provide::Error> {
-    began.replace(true);
-    venv.begin().map_err(|error| provide::Error::Io(std::io::Error::other(error.to_string())))
+/// What a fix has begun in an environment before it knows what it will do.
+struct Begun<'a> {
+    venv: &'a Venv,
+    by_us: Cell<bool>,
+    was_fixed: bool,
 }
 
-/// Removes what was begun where nothing came of it.
-fn take_back(venv: &Venv, began: &RefCell<bool>, was_fixed: bool) {
-    if *began.borrow() && !was_fixed {
-        // What cannot be taken back now is healed by the next fix or undo.
-        let _ = venv.undo();
+impl Begun<'_> {
+    /// The folder in which package sets keep what they give. A dry run asks none, and so never comes here.
+    fn keep_in(&self) -> Result<PathBuf, provide::Error> {
+        self.by_us.set(true);
+        self.venv.begin().map_err(|error| provide::Error::Io(std::io::Error::other(error.to_string())))
+    }
+
+    /// Removes what was begun where nothing came of it.
+    fn take_back(&self) {
+        if self.by_us.get() && !self.was_fixed {
+            // What cannot be taken back now is healed by the next fix or undo.
+            let _ = self.venv.undo();
+        }
     }
 }
 
+/// Looks for what is missing, with a line of progress where a person watches.
+fn search(
+    survey: &Survey,
+    sources: &Sources,
+    known: BTreeMap<BString, Found>,
+    begun: &Begun<'_>,
+    interrupt: &Interrupt,
+    output: &Output,
+) -> Result<Remedy, CommandError> {
+    let process = survey.process().map_err(target::survey_error)?;
+    let mut progress = Progress::new(output);
+    let search = Search {
+        survey,
+        process: &process,
+        sources,
+        keep_in: &mut || begun.keep_in(),
+        progress: &mut |event| progress.show(&event),
+        interrupt,
+    };
+    let found = search.run(known);
+    progress.finish();
+    found.map_err(|error| {
+        begun.take_back();
+        provider_error(error)
+    })
+}
+
 fn nothing_to_apply(
-    venv: &Venv,
-    began: &RefCell<bool>,
-    was_fixed: bool,
+    begun: &Begun<'_>,
     remedy: &Remedy,
     mut report: FixReport,
     output: &Output,
 ) -> Result<(FixReport, ExitStatus), CommandError> {
-    take_back(venv, began, was_fixed);
-    if matches!(status(venv.root()).map_err(refused)?, Status::Whole(_) | Status::Stale { .. }) {
-        venv.undo().map_err(refused)?;
+    begun.take_back();
+    let root = begun.venv.root();
+    if matches!(status(root).map_err(refused)?, Status::Whole(_) | Status::Stale { .. }) {
+        begun.venv.undo().map_err(refused)?;
         report.changed = true;
         output.note("the earlier fix is needed no more, and was taken back");
     } else if remedy.after.is_well() {
-        output.note(&format!("{}: nothing is missing, nothing to do", shown_path(venv.root())));
+        output.note(&format!("{}: nothing is missing, nothing to do", shown_path(root)));
     }
     Ok((report, outcome(remedy, &[])))
+}
+
+/// Says what would be done.
+fn tell_dry_run(remedy: &Remedy, plan: &Plan, json: bool, output: &Output) {
+    tell_found(remedy, output);
+    for (soname, whom) in &remedy.pending {
+        output.note(&format!("{} would be asked for from {}", shown(soname), shown(whom)));
+    }
+    if !json {
+        output.answer(&plan.operations.iter().map(|operation| format!("{operation}\n")).collect::<String>());
+    }
 }
 
 /// What an earlier fix provided, as far as it still holds.
@@ -243,6 +258,7 @@ fn report(survey: &Survey, remedy: &Remedy) -> FixReport {
         environment: shown_path(&survey.environment.root),
         provided: provided.collect(),
         refused: remedy.refused.clone(),
+        pending: remedy.pending.iter().map(|(soname, whom)| format!("{soname} from {whom}")).collect(),
         ..FixReport::default()
     }
 }

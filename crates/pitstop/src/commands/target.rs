@@ -1,10 +1,15 @@
 //! From what a person names to an environment that was looked at.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use bstr::BString;
+
 use pitstop_core::locate::Distribution;
+use pitstop_host::apply::{self, Status};
 use pitstop_host::environment::{Environment, EnvironmentError};
 use pitstop_host::python::PythonError;
+use pitstop_host::remedy::Record;
 use pitstop_host::survey::{Asking, Survey, SurveyError};
 
 use crate::error::CommandError;
@@ -12,13 +17,11 @@ use crate::exit::ExitStatus;
 
 /// The environment that is meant: the one named, else the active one, else `.venv` here or above.
 pub(super) fn environment(named: Option<&Path>) -> Result<Environment, CommandError> {
-    let found = match named {
-        Some(path) => Environment::open(path),
-        None => {
-            let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-            Environment::implied(std::env::var_os("VIRTUAL_ENV").as_deref(), &here)
-        }
+    let implied = || {
+        let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        Environment::implied(std::env::var_os("VIRTUAL_ENV").as_deref(), &here)
     };
+    let found = named.map_or_else(implied, Environment::open);
     found.map_err(|error: EnvironmentError| {
         let hint = error.hint();
         CommandError::new(ExitStatus::Usage, error).hint(hint)
@@ -54,4 +57,20 @@ pub(super) fn distribution() -> Distribution {
     let text =
         ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|path| std::fs::read_to_string(path).ok());
     Distribution::from_os_release(&text.unwrap_or_default())
+}
+
+/// What a fix of this environment provides, while the fix is whole. Nothing is read where there is none.
+pub(super) fn provided_by_fix(survey: &Survey, notes: &mut Vec<String>) -> BTreeMap<BString, PathBuf> {
+    let root = &survey.environment.root;
+    let Ok(Some(record)) = Record::read(root) else { return BTreeMap::new() };
+    if !record.fits(survey) || !matches!(apply::status(root), Ok(Status::Whole(_))) {
+        notes.push(
+            "an earlier fix is no longer whole, so it is not counted (see `pitstop status`)".to_owned(),
+        );
+        return BTreeMap::new();
+    }
+    let found = record.found(survey);
+    let plural = if found.len() == 1 { "library comes" } else { "libraries come" };
+    notes.push(format!("{} {plural} from outside, by `pitstop fix`", found.len()));
+    found.into_iter().map(|(soname, found)| (soname, found.file)).collect()
 }

@@ -17,9 +17,9 @@ use crate::exit::ExitStatus;
 use crate::output::{Output, Tone, shown};
 
 /// How long pip may take; a slow network and a large wheel take minutes.
-const INSTALL_LIMIT: Duration = Duration::from_secs(3600);
+const INSTALL_LIMIT: Duration = Duration::from_hours(1);
 /// How long one import may take.
-const IMPORT_LIMIT: Duration = Duration::from_secs(300);
+const IMPORT_LIMIT: Duration = Duration::from_mins(5);
 
 /// What `try --json` prints.
 #[derive(Debug, Serialize)]

@@ -19,7 +19,7 @@ use pitstop_host::survey::{Asking, Survey};
 use serde::Serialize;
 
 use super::tree::graph::{Tried, tried};
-use super::tree::subject::{Home, Subject, package_of, provided, shown_path};
+use super::tree::subject::{Home, Subject, package_of, shown_path};
 use super::{Done, answer_json, check, target};
 use crate::args::Why;
 use crate::error::CommandError;
@@ -108,7 +108,7 @@ fn of_environment(why: &Why, path: Option<&Path>) -> Result<WhyReport, CommandEr
     let survey = target::survey(target::environment(path)?, Asking::Allowed)?;
     let caller = check::caller_environment();
     let process = survey.process_with(caller.clone()).map_err(target::survey_error)?;
-    let provided = provided(&survey);
+    let provided = target::provided_by_fix(&survey, &mut Vec::new());
     let diagnosis = survey.diagnose(&process, &provided);
     let paths: Vec<&Path> = diagnosis.roots.iter().map(|&root| survey.natives[root].path.as_path()).collect();
     let loadings = survey.load(&process, &provided, &paths);

@@ -1,12 +1,11 @@
 //! From a file that a person names to the process in which it is opened.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bstr::{BString, ByteSlice};
+use bstr::ByteSlice;
 use pitstop_core::elf::Elf;
 use pitstop_core::files::{Files, Opened};
 use pitstop_core::ldso::{self, Loader, Loading, Process, no_fallback};
@@ -167,7 +166,8 @@ impl Subject {
     pub(in crate::commands) fn load(&self, process: &Process<'_>) -> Loading {
         match &self.home {
             Home::Environment(survey) => {
-                let mut loadings = survey.load(process, &BTreeMap::new(), &[&self.file]);
+                let mut loadings =
+                    survey.load(process, &target::provided_by_fix(survey, &mut Vec::new()), &[&self.file]);
                 loadings.pop().unwrap_or_else(|| process.load(&self.file, None, &no_fallback))
             }
             Home::Machine { .. } => process.load(&self.file, None, &no_fallback),
@@ -205,11 +205,6 @@ impl Subject {
 pub(in crate::commands) fn package_of(survey: &Survey, path: &Path) -> Option<String> {
     let native = survey.natives.iter().position(|native| native.path == path)?;
     survey.package_of(native).map(ToString::to_string)
-}
-
-/// What a fix of this environment has provided.
-pub(in crate::commands) fn provided(_survey: &Survey) -> BTreeMap<BString, PathBuf> {
-    BTreeMap::new()
 }
 
 /// The environment that a file is in, by its folders.
