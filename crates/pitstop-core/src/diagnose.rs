@@ -296,8 +296,15 @@ fn gather(question: &Question<'_>, siblings: &Siblings<'_>, findings: Vec<Findin
                 askers: Vec::new(),
                 optional: true,
             });
+            // Who can do without is not named beside who cannot.
+            if found.optional && !entry.optional {
+                continue;
+            }
+            if !found.optional && std::mem::take(&mut entry.optional) {
+                entry.askers.clear();
+                entry.versions.clear();
+            }
             entry.versions.extend(versions);
-            entry.optional &= found.optional;
             add_asker(&mut entry.askers, root, by);
         }
         // A plugin that does not load for a reason that no library mends is nobody's trouble until somebody asks for it.

@@ -58,10 +58,13 @@ pub enum EnvironmentError {
 impl EnvironmentError {
     /// What to do about it.
     #[must_use]
-    pub const fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> &'static str {
         match self {
             Self::None => {
                 "name one (`pitstop check path/to/venv`), activate one, or make one: `python3 -m venv .venv`"
+            }
+            Self::Unreadable { cause, .. } if matches!(cause.kind(), io::ErrorKind::NotADirectory) => {
+                "name the environment's folder; for one file there is `pitstop tree FILE`"
             }
             Self::Unreadable { .. } => "check the path and its permissions",
             Self::NotAnEnvironment(_) => "name the folder that holds pyvenv.cfg, or a site-packages folder",

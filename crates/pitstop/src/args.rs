@@ -81,7 +81,7 @@ pub(crate) enum Command {
 /// Options of `check`.
 #[derive(Args, Debug)]
 pub(crate) struct Check {
-    /// Environments, site-packages folders, or single native files
+    /// Environments or site-packages folders
     pub(crate) paths: Vec<PathBuf>,
 
     /// Run nothing, not even the environment's Python: read its files instead

@@ -117,6 +117,22 @@ fn a_plugin_that_nothing_links_or_names_is_optional() {
 }
 
 #[test]
+fn who_can_do_without_is_not_named_beside_who_cannot() {
+    for order in [[0, 1], [1, 0]] {
+        let lines = [
+            (Role::Library, Some(0), "/v/Qt6/plugins/libqsqlodbc.so needed=libodbc.so.2 wants=libodbc.so.2:PLUGIN"),
+            (Role::Library, Some(1), "/v/pyodbc/liba.so needed=libodbc.so.2"),
+        ];
+        let mut world = World::new(&order.map(|index| lines[index]));
+        world.named.push(PathBuf::from("/v/pyodbc/liba.so"));
+        let missing = &world.diagnose().missing[0];
+        assert!(!missing.optional && missing.versions.is_empty());
+        assert_eq!(missing.askers.len(), 1);
+        assert_eq!(&*missing.askers[0].by, Path::new("/v/pyodbc/liba.so"));
+    }
+}
+
+#[test]
 fn of_libraries_that_no_module_reaches_only_the_outermost_are_roots() {
     let world = World::new(&[
         (Role::Library, Some(0), "/v/x/libouter.so needed=libinner.so rpath=$ORIGIN"),
