@@ -5,6 +5,7 @@ mod install;
 mod test;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
@@ -23,13 +24,10 @@ fn main() -> ExitCode {
     let done = match chore.to_str() {
         Some("test") => test::run_all(),
         Some("nixbox") => {
-            return match nixbox::cli(rest) {
-                Ok(code) => ExitCode::from(code),
-                Err(error) => {
-                    eprintln!("xtask: {error}");
-                    ExitCode::FAILURE
-                }
-            };
+            return look(rest).unwrap_or_else(|error| {
+                eprintln!("xtask: {error:#}");
+                ExitCode::FAILURE
+            });
         }
         _ => {
             eprint!("{USAGE}");
@@ -43,6 +41,29 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs a command, or a shell, in the NixOS-like root, with `pitstop` on its PATH.
+fn look(command: Vec<OsString>) -> Result<ExitCode> {
+    install::debian_packages()?;
+    run(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "pitstop",
+    ]))?;
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/pitstop");
+    let adopted = nixbox::Nixbox::open(&mut |line| eprintln!("nixbox: {line}"))?.adopt(&built)?;
+    let folder = adopted.parent().context("the command has no folder in the root")?;
+    let mut words: Vec<OsString> =
+        ["/bin/sh", "-c", "PATH=$0:$PATH; exec \"$@\""].map(OsString::from).to_vec();
+    words.push(folder.into());
+    if command.is_empty() {
+        words.push("bash".into());
+    }
+    words.extend(command);
+    Ok(ExitCode::from(nixbox::cli(words)?))
 }
 
 /// Runs a command to its end, its words going where ours go.

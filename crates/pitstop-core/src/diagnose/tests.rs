@@ -120,7 +120,11 @@ fn a_plugin_that_nothing_links_or_names_is_optional() {
 fn who_can_do_without_is_not_named_beside_who_cannot() {
     for order in [[0, 1], [1, 0]] {
         let lines = [
-            (Role::Library, Some(0), "/v/Qt6/plugins/libqsqlodbc.so needed=libodbc.so.2 wants=libodbc.so.2:PLUGIN"),
+            (
+                Role::Library,
+                Some(0),
+                "/v/Qt6/plugins/libqsqlodbc.so needed=libodbc.so.2 wants=libodbc.so.2:PLUGIN",
+            ),
             (Role::Library, Some(1), "/v/pyodbc/liba.so needed=libodbc.so.2"),
         ];
         let mut world = World::new(&order.map(|index| lines[index]));
