@@ -46,13 +46,11 @@ fn main() -> ExitCode {
 /// Runs a command, or a shell, in the NixOS-like root, with `pitstop` on its PATH.
 fn look(command: Vec<OsString>) -> Result<ExitCode> {
     install::debian_packages()?;
-    run(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "pitstop",
-    ]))?;
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    run(build
+        .args(["build", "--quiet", "--release", "--package", "pitstop", "--manifest-path"])
+        .arg(manifest))?;
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/pitstop");
     let adopted = nixbox::Nixbox::open(&mut |line| eprintln!("nixbox: {line}"))?.adopt(&built)?;
     let folder = adopted.parent().context("the command has no folder in the root")?;

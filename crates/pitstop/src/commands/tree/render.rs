@@ -193,7 +193,7 @@ pub(in crate::commands) fn plain_rule(rule: &str) -> &str {
         "runpath" => "RUNPATH",
         "cache" => "ld.so.cache",
         "default" => "default folder",
-        "beforehand" => "loaded beforehand by its package",
+        "beforehand" => "loaded beforehand",
         "preload" => "LD_PRELOAD",
         "reserved" => "the loader itself",
         "missing" => "not found",
