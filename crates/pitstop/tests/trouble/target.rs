@@ -42,6 +42,22 @@ fn a_broken_pyvenv_cfg_is_named_and_nothing_is_written() {
 }
 
 #[test]
+fn a_pyvenv_cfg_that_is_no_file_is_refused() {
+    let venv = Venv::lacking();
+    fs::remove_file(venv.root.join("pyvenv.cfg")).unwrap();
+    fs::create_dir(venv.root.join("pyvenv.cfg")).unwrap();
+    for command in COMMANDS {
+        venv.pitstop(command).ends(2, &["/v/pyvenv.cfg: ", "hint: "]);
+    }
+    fs::remove_dir(venv.root.join("pyvenv.cfg")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(venv.root.join("pyvenv.cfg")).status().unwrap();
+    assert!(made.success());
+    for command in COMMANDS {
+        venv.pitstop(command).ends(2, &["/v/pyvenv.cfg: ", "hint: "]);
+    }
+}
+
+#[test]
 fn an_environment_without_site_packages_is_refused() {
     let venv = Venv::lacking();
     fs::remove_dir_all(&venv.site).unwrap();
