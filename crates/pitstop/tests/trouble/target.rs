@@ -19,6 +19,20 @@ fn a_path_that_is_not_there_is_named_with_the_cause() {
 }
 
 #[test]
+fn a_folder_or_a_file_that_is_no_environment_is_refused() {
+    let venv = Venv::bare("v");
+    fs::create_dir(venv.beside("folder")).unwrap();
+    fs::write(venv.beside("file"), "text").unwrap();
+    for command in COMMANDS {
+        let ran = venv.pitstop_on(command, &venv.beside("folder"));
+        ran.ends(2, &["/folder is neither a virtual environment", "pyvenv.cfg", "hint: "]);
+        let ran =
+            venv.pitstop_on(command, &venv.beside("file")).ends(2, &["/file: ", "not a directory", "hint: "]);
+        assert_eq!(ran.err.matches("not a directory").count(), 1, "the cause is said once: {ran:?}");
+    }
+}
+
+#[test]
 fn a_path_of_links_that_loop_is_refused() {
     let venv = Venv::bare("v");
     symlink("loop", venv.beside("loop")).unwrap();
