@@ -66,3 +66,23 @@ fn a_static_check_runs_nothing_at_all() {
     venv.pitstop("check").ends(2, &[]);
     assert!(marker.exists(), "the trap does not work, so this test shows nothing");
 }
+
+#[test]
+fn a_loader_that_came_with_the_environment_is_not_run() {
+    let venv = Venv::lacking();
+    let loader = venv.site.join("needy/ld-linux-evil.so.2");
+    let real = fs::read_to_string("/proc/self/maps").unwrap();
+    let real = real
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(5))
+        .find(|path| path.contains("/ld-linux"));
+    fs::copy(real.expect("this test was started by glibc's loader"), &loader).unwrap();
+    let source = venv.beside("main.c");
+    fs::write(&source, "int main(void) { return 0; }").unwrap();
+    let option = format!("-Wl,--dynamic-linker={}", loader.display());
+    let made =
+        Command::new("gcc").arg(&source).arg(&option).arg("-o").arg(venv.root.join("bin/tool")).status();
+    assert!(made.unwrap().success());
+    let started = started(&venv, &["check"]);
+    assert!(!started.contains(&loader.display().to_string()), "{started:?}");
+}
