@@ -119,3 +119,15 @@ fn a_fix_changes_neither_uvs_cache_nor_another_environment_made_from_it() {
     assert_same(&before, &snapshot(&environment.root), "undo left something");
     assert!(environment.import("import pyodbc").is_err());
 }
+
+#[test]
+fn a_fix_that_is_refused_after_a_package_was_unpacked_leaves_the_environment_as_it_was() {
+    let environment = Environment::with("pyodbc");
+    fs::write(environment.site().join("_pitstop.py"), "mine\n").unwrap();
+    let (cache, before) = (snapshot(&environment.cache()), snapshot(&environment.root));
+    let (status, said) = environment.pitstop("fix");
+    assert_eq!(status, Some(5), "{said}");
+    assert!(said.contains("_pitstop.py` is already there") && said.contains("hint: move"), "{said}");
+    assert_same(&before, &snapshot(&environment.root), "a refused fix left something");
+    assert_same(&cache, &snapshot(&environment.cache()), "a refused fix changed uv's cache");
+}

@@ -10,6 +10,7 @@ use pitstop_core::targets::Role;
 use pitstop_core::targets::module_stem;
 use pitstop_core::words::{Complaint, complaint};
 use pitstop_host::apply::{ApplyError, Status, Venv, status};
+use pitstop_host::environment::Environment;
 use pitstop_host::fixing::{self, PlanError};
 use pitstop_host::provide::{self, Interrupt};
 use pitstop_host::remedy::{Found, Record, Remedy, Search, Sources, total};
@@ -73,15 +74,30 @@ pub(super) fn mend(
 ) -> Result<(FixReport, ExitStatus), CommandError> {
     let environment = target::environment(Some(root))?;
     let venv = Venv::lock(&environment.root).map_err(refused)?;
-    if matches!(status(&environment.root).map_err(refused)?, Status::Half(_)) {
+    let before = status(&environment.root).map_err(refused)?;
+    if matches!(before, Status::Half(_)) && !dry_run {
         venv.heal().map_err(refused)?;
         output.note("an interrupted fix was taken back first");
     }
+    let was_fixed = matches!(before, Status::Whole(_) | Status::Stale { .. });
+    let begun = Begun { venv: &venv, by_us: Cell::new(false), was_fixed };
+    let mended = mend_locked(environment, &begun, sources, dry_run, json, output);
+    // Whatever ends a fix, what it had begun goes with it.
+    mended.inspect_err(|_| begun.take_back())
+}
+
+fn mend_locked(
+    environment: Environment,
+    begun: &Begun<'_>,
+    sources: &args::Sources,
+    dry_run: bool,
+    json: bool,
+    output: &Output,
+) -> Result<(FixReport, ExitStatus), CommandError> {
     let interrupt = interrupt()?;
     let survey = target::survey(environment, Asking::Allowed)?;
     let known = known(&survey, output);
-    let begun = Begun { venv: &venv, by_us: Cell::new(false), was_fixed: !known.is_empty() };
-    let remedy = search(&survey, &sources_of(sources, &survey, dry_run), known, &begun, &interrupt, output)?;
+    let remedy = search(&survey, &sources_of(sources, &survey, dry_run), known, begun, &interrupt, output)?;
 
     tell_refused(&remedy, output);
     let mut report = report(&survey, &remedy);
@@ -92,15 +108,20 @@ pub(super) fn mend(
         return Ok((report, outcome(&remedy, &[])));
     }
     if plan.operations.is_empty() {
-        return nothing_to_apply(&begun, &remedy, report, output);
+        return nothing_to_apply(begun, &remedy, report, output);
     }
     if interrupt.is_requested() {
-        begun.take_back();
         return Err(provider_error(provide::Error::Interrupted));
     }
-    report.changed = venv.apply(&plan).map_err(refused)?.changed;
+    report.changed = begun.venv.apply(&plan).map_err(refused)?.changed;
+    if interrupt.is_requested() && !begun.was_fixed {
+        // Loading what was fixed may take minutes; whoever asked to stop does not wait for that.
+        begun.venv.undo().map_err(refused)?;
+        return Err(provider_error(provide::Error::Interrupted));
+    }
     if !report.changed {
-        output.note(&format!("{}: nothing to do, the fix is in place", shown_path(root)));
+        let root = shown_path(&survey.environment.root);
+        output.note(&format!("{root}: nothing to do, the fix is in place"));
         return Ok((report, outcome(&remedy, &[])));
     }
     tell_found(&remedy, output);
@@ -159,10 +180,7 @@ fn search(
     };
     let found = search.run(known);
     progress.finish();
-    found.map_err(|error| {
-        begun.take_back();
-        provider_error(error)
-    })
+    found.map_err(provider_error)
 }
 
 fn nothing_to_apply(

@@ -101,6 +101,45 @@ fn killed_when_it_syncs() {
 }
 
 #[test]
+fn asked_to_stop_at_any_change_it_ends_as_before_or_whole_and_says_so() {
+    for (calls, signal) in [("renameat", "INT"), ("renameat2", "TERM"), ("fsync", "INT")] {
+        let venv = Venv::lacking();
+        let before = venv.snapshot();
+        for number in 1.. {
+            let (asked, ran) = signalled(&venv, "fix", calls, signal, number);
+            if !asked {
+                assert_eq!(ran.code, Some(0), "{ran:?}");
+                break;
+            }
+            match ran.code {
+                Some(0) => {
+                    assert!(ran.err.contains("fixed"), "{ran:?}");
+                    venv.import().unwrap();
+                    venv.pitstop("undo").ends(0, &[]);
+                }
+                Some(5) => assert!(ran.err.contains("interrupted") && ran.err.contains("hint: "), "{ran:?}"),
+                _ => panic!("{ran:?}"),
+            }
+            assert_same(&before, &venv.snapshot(), &format!("{signal} at {calls} {number}"));
+            venv.pitstop("status").ends(0, &["done nothing"]);
+        }
+    }
+}
+
+#[test]
+fn a_dry_run_leaves_even_an_interrupted_fix_as_it_is() {
+    let venv = Venv::lacking();
+    let (killed, _) = signalled(&venv, "fix", "renameat2", "KILL", 2);
+    assert!(killed);
+    let half = venv.snapshot();
+    venv.pitstop("status").ends(1, &["interrupted", "hint: "]);
+    venv.pitstop("fix --dry-run").ends(0, &["_pitstop.py"]);
+    assert_same(&half, &venv.snapshot(), "a dry run wrote something");
+    venv.pitstop("fix").ends(0, &["an interrupted fix was taken back first", "fixed"]);
+    venv.import().unwrap();
+}
+
+#[test]
 fn of_many_fixes_at_once_each_ends_well_or_is_refused_and_says_why() {
     let venv = Venv::lacking();
     let before = venv.snapshot();
