@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bstr::BString;
 use pitstop_core::plan::Plan;
+use pitstop_core::report::UnreadReport;
 use pitstop_core::targets::Role;
 use pitstop_core::targets::module_stem;
 use pitstop_core::words::{Complaint, complaint};
@@ -37,6 +38,16 @@ pub(super) struct FixReport {
     pending: Vec<String>,
     plan: Option<Plan>,
     failing: Vec<FailingReport>,
+    /// What could not be read, so that it is not known what it needs.
+    unread: Vec<UnreadReport>,
+}
+
+impl FixReport {
+    /// The report with how the command ends: what could not be read wins.
+    fn with(self, status: ExitStatus) -> (Self, ExitStatus) {
+        let status = if self.unread.is_empty() { status } else { status.max(ExitStatus::Incomplete) };
+        (self, status)
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -101,11 +112,13 @@ fn mend_locked(
 
     tell_refused(&remedy, output);
     let mut report = report(&survey, &remedy);
+    let unread = report.unread.iter().map(|unread| (unread.path.as_str(), unread.cause.as_str()));
+    target::tell_unread(unread, output);
     let plan = fixing::plan(&survey, &remedy).map_err(|error| plan_error(error, &survey))?;
     if dry_run {
         tell_dry_run(&remedy, &plan, json, output);
         report.plan = Some(plan);
-        return Ok((report, outcome(&remedy, &[])));
+        return Ok(report.with(outcome(&remedy, &[])));
     }
     if plan.operations.is_empty() {
         return nothing_to_apply(begun, &remedy, report, output);
@@ -122,7 +135,7 @@ fn mend_locked(
     if !report.changed {
         let root = shown_path(&survey.environment.root);
         output.note(&format!("{root}: nothing to do, the fix is in place"));
-        return Ok((report, outcome(&remedy, &[])));
+        return Ok(report.with(outcome(&remedy, &[])));
     }
     tell_found(&remedy, output);
     report.failing = verified(&survey, &remedy, output);
@@ -133,7 +146,7 @@ fn mend_locked(
         let fixed = Tone::Good.paint("fixed");
         output.note(&format!("{fixed}: {libraries} for {files}, verified; {}", total(&remedy.costs)));
     }
-    Ok((report, status))
+    Ok(report.with(status))
 }
 
 /// What a fix has begun in an environment before it knows what it will do.
@@ -198,7 +211,7 @@ fn nothing_to_apply(
     } else if remedy.after.is_well() {
         output.note(&format!("{}: nothing is missing, nothing to do", shown_path(root)));
     }
-    Ok((report, outcome(remedy, &[])))
+    Ok(report.with(outcome(remedy, &[])))
 }
 
 /// Says what would be done.
@@ -271,11 +284,16 @@ fn report(survey: &Survey, remedy: &Remedy) -> FixReport {
         from: found.from.clone(),
         note: found.note.clone(),
     });
+    let unread = survey.unread.iter().map(|unread| UnreadReport {
+        path: shown_path(survey.short(&unread.path)),
+        cause: unread.cause.clone(),
+    });
     FixReport {
         schema: pitstop_core::report::SCHEMA,
         environment: shown_path(&survey.environment.root),
         provided: provided.collect(),
         refused: remedy.refused.clone(),
+        unread: unread.collect(),
         pending: remedy.pending.iter().map(|(soname, whom)| format!("{soname} from {whom}")).collect(),
         ..FixReport::default()
     }

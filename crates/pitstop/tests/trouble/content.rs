@@ -65,6 +65,26 @@ fn a_record_that_is_no_list_is_named_and_the_rest_is_fixed_nevertheless() {
 }
 
 #[test]
+fn a_truncated_or_mangled_module_is_named_with_status_3_and_the_rest_is_fixed() {
+    let good = fs::read(Venv::lacking().module()).unwrap();
+    let mut mangled = good.clone();
+    mangled[40..].fill(0xff);
+    let suffix = ".cpython-311-x86_64-linux-gnu.so";
+    for (what, bytes) in
+        [("short", &good[..good.len() / 3]), ("header", &good[..20]), ("mangled", &mangled[..])]
+    {
+        let venv = Venv::lacking();
+        let name = format!("needy/{what}{suffix}");
+        venv.write(&name, bytes);
+        venv.pitstop("check").ends(3, &[&name, "could not be read: ", "libpstest.so.1", "hint: "]);
+        let report = venv.pitstop("check --json").ends(3, &[]).json();
+        assert_eq!(report["unread"][0]["path"], name, "{report}");
+        venv.pitstop("fix --dry-run").ends(3, &[&name, "could not be read: ", "hint: "]);
+        is_fixed_and_undone(&venv, 3);
+    }
+}
+
+#[test]
 fn links_that_loop_or_lead_nowhere_are_passed_over() {
     let venv = Venv::lacking();
     symlink("loop.so", venv.site.join("loop.so")).unwrap();

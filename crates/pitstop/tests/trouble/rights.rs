@@ -27,6 +27,35 @@ fn assert_still(venv: &Venv, before: &Snapshot) {
 }
 
 #[test]
+fn a_folder_that_may_not_be_read_is_named_with_status_3() {
+    let venv = Venv::lacking();
+    let closed = venv.site.join("closed");
+    fs::create_dir(&closed).unwrap();
+    let before = before_closing(&venv, &closed, 0o000);
+    venv.pitstop_as_nobody("check")
+        .ends(3, &["closed could not be read: ", "Permission denied", "libpstest.so.1", "hint: "]);
+    let report = venv.pitstop_as_nobody("check --json").ends(3, &[]).json();
+    assert_eq!(report["unread"][0]["path"], "closed", "{report}");
+    assert_still(&venv, &before);
+    venv.pitstop_as_nobody("fix").ends(3, &["closed could not be read: ", "Permission denied"]);
+    venv.import().unwrap();
+    venv.pitstop_as_nobody("undo").ends(0, &[]);
+    assert_still(&venv, &before);
+    set_mode(&closed, 0o755);
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_named_with_status_3() {
+    let venv = Venv::lacking();
+    let closed = venv.site.join("needy/closed.abi3.so");
+    fs::copy(venv.module(), &closed).unwrap();
+    let before = before_closing(&venv, &closed, 0o000);
+    venv.pitstop_as_nobody("check")
+        .ends(3, &["needy/closed.abi3.so could not be read: ", "Permission denied"]);
+    assert_still(&venv, &before);
+}
+
+#[test]
 fn an_environment_that_may_not_be_entered_is_refused() {
     let venv = Venv::lacking();
     let before = before_closing(&venv, &venv.root, 0o000);
