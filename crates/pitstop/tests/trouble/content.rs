@@ -85,6 +85,21 @@ fn a_truncated_or_mangled_module_is_named_with_status_3_and_the_rest_is_fixed() 
 }
 
 #[test]
+fn a_module_that_holds_no_program_at_all_is_named_with_status_3() {
+    for content in ["", "<html>404</html>\n"] {
+        let venv = Venv::lacking();
+        venv.write("needy/broken.abi3.so", content);
+        venv.pitstop("check").ends(3, &["needy/broken.abi3.so could not be read: ", "ELF", "hint: "]);
+        is_fixed_and_undone(&venv, 3);
+    }
+    let venv = Venv::lacking();
+    // A script for the linker is no module, and a table of pandas' is none either.
+    venv.write("needy/libc.so", "/* GNU ld script */ INPUT(libc.so.6)");
+    venv.write("needy/t.so.parquet", "PAR1");
+    is_fixed_and_undone(&venv, 0);
+}
+
+#[test]
 fn links_that_loop_or_lead_nowhere_are_passed_over() {
     let venv = Venv::lacking();
     symlink("loop.so", venv.site.join("loop.so")).unwrap();
