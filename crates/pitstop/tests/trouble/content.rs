@@ -142,6 +142,27 @@ fn a_pipe_in_the_place_of_a_record_is_not_waited_for() {
 }
 
 #[test]
+fn names_that_would_move_the_cursor_are_shown_escaped() {
+    let venv = Venv::named("v \u{1b}[2J\u{1b}]0;x\u{7}\n\u{9b}");
+    let evil = venv.site.join("needy/\u{1b}[31mevil\n.abi3.so");
+    fs::copy(venv.module(), &evil).unwrap();
+    let broken = venv.site.join(OsStr::from_bytes(b"needy/\xff\x1b]8;;x\x07broken.abi3.so"));
+    fs::write(&broken, "").unwrap();
+    venv.write("n\u{1b}c-1.0.dist-info/RECORD", "\"never closed,,\n");
+    venv.pitstop("check").ends(3, &["\\u{1b}"]);
+    venv.pitstop("check --verbose").ends(3, &[]);
+    venv.pitstop("fix --dry-run --verbose").ends(3, &[]);
+    venv.pitstop("status").ends(0, &[]);
+    venv.pitstop("fix --verbose").ends(3, &[]);
+    venv.import().unwrap();
+    venv.pitstop("status").ends(0, &["all in place"]);
+    venv.pitstop("undo").ends(0, &[]);
+    venv.pitstop_on("check", &venv.beside("\u{1b}[2Jgone")).ends(2, &["\\u{1b}[2Jgone"]);
+    fs::write(venv.root.join("pyvenv.cfg"), "\u{1b}[2J").unwrap();
+    venv.pitstop("check").ends(2, &["pyvenv.cfg cannot be used"]);
+}
+
+#[test]
 fn a_soname_that_would_move_the_cursor_is_shown_escaped_and_loads_nothing() {
     let venv = Venv::lacking();
     let folder = venv.beside("made");
