@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use pitstop_core::targets::{PyvenvConfig, PyvenvError};
 
+use crate::reading::read_regular;
+
 /// A Python environment, however it was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
@@ -97,7 +99,7 @@ impl Environment {
             return Err(unreadable(io::Error::from(io::ErrorKind::NotADirectory)));
         }
         let config = root.join("pyvenv.cfg");
-        match std::fs::read(&config) {
+        match read_regular(&config) {
             Ok(bytes) => match PyvenvConfig::parse(&bytes) {
                 Ok(parsed) => Self::virtual_environment(root, parsed),
                 Err(cause) => Err(EnvironmentError::BrokenConfig { path: config, cause }),

@@ -1,12 +1,13 @@
 //! Opening a file so that it can neither block nor be swapped for something else, and reading its facts.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
 use pitstop_core::elf::{Elf, ElfError, FIRST_WINDOW_BYTES, Source};
 use pitstop_core::files::FileId;
-use rustix::fs::{FileType, OFlags, Stat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
 
 /// How a file is opened whose nature is not known: a FIFO without a writer does not block, a terminal does not become
 /// ours, a child does not inherit it.
@@ -74,6 +75,19 @@ impl Source for Begun<'_> {
         }
         self.file.read_exact_at(buffer, offset)
     }
+}
+
+/// All of a regular file. Anything else is refused: reading a pipe could take for ever.
+pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::from(openat(CWD, path, READ_FLAGS, Mode::empty())?);
+    match kind(&fstat(&file)?) {
+        FileType::RegularFile => {}
+        FileType::Directory => return Err(io::ErrorKind::IsADirectory.into()),
+        _ => return Err(io::Error::other("not a regular file")),
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 pub(crate) fn id(stat: &Stat) -> FileId {

@@ -203,8 +203,8 @@ impl Survey {
             };
             let named = named.to_path_lossy().into_owned();
             let loader = loaders.entry(named.clone()).or_insert_with(|| {
-                let asked =
-                    if asking == Asking::Allowed { loader::ask(&named) } else { loader::read(&named) };
+                let ask = asking == Asking::Allowed && self.is_of_the_machine(&named);
+                let asked = if ask { loader::ask(&named) } else { loader::read(&named) };
                 asked.ok().map(Arc::new)
             });
             let Some(loader) = loader else {
@@ -222,6 +222,14 @@ impl Survey {
             }
         }
         stranded
+    }
+
+    /// Whether a loader that some program names is this machine's: what came with the environment is not run.
+    fn is_of_the_machine(&self, loader: &Path) -> bool {
+        let root = std::fs::canonicalize(&self.environment.root);
+        let inside =
+            std::fs::canonicalize(loader).map(|loader| root.is_ok_and(|root| loader.starts_with(root)));
+        loader.is_absolute() && matches!(inside, Ok(false))
     }
 
     /// A native's package, in words; `None` where no `RECORD` lists it.

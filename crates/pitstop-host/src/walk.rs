@@ -177,6 +177,14 @@ pub fn is_never_loaded(name: &OsStr) -> bool {
     )
 }
 
+/// Whether a file of this name is an extension module of CPython and nothing else: `_x.cpython-311-x86_64-linux-gnu.so`,
+/// `_x.abi3.so`. A plain `.so` may be a script for the linker.
+fn is_module(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    name.ends_with(b".abi3.so")
+        || (name.ends_with(b".so") && name.windows(9).any(|part| part == b".cpython-"))
+}
+
 /// Folders that a thread has found and left to others. A thread keeps its own folders as long as nobody waits: sharing
 /// each one costs more than reading it.
 #[derive(Default)]
@@ -376,6 +384,8 @@ impl<'w> Worker<'w> {
         let file = File::from(openat(folder, name, flags, Mode::empty())?);
         match self.first.read(&file) {
             Ok(true) => {}
+            // Left to be told: an import finds this file and fails on it.
+            Ok(false) if is_module(name) => {}
             Ok(false) => return Ok(()),
             Err(error) => return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
         }

@@ -30,10 +30,16 @@ impl CommandError {
 
     /// Prints the message, its causes and its hints on standard error.
     pub(crate) fn show(&self, output: &Output) -> ExitStatus {
-        output.error(&self.source.to_string());
+        let mut said = self.source.to_string();
+        output.error(&said);
         let mut cause = self.source.source();
         while let Some(error) = cause {
-            output.cause(&error.to_string());
+            let words = error.to_string();
+            // Many errors end with their cause.
+            if !said.ends_with(&words) {
+                output.cause(&words);
+                said = words;
+            }
             cause = error.source();
         }
         for hint in &self.hints {

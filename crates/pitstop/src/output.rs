@@ -92,23 +92,23 @@ impl Output {
     /// What to do next.
     pub(crate) fn hint(&self, text: &str) {
         let label = AnsiColor::Cyan.on_default().bold();
-        self.note(&format!("{label}hint{label:#}: {text}"));
+        self.note(&format!("{label}hint{label:#}: {}", safe(text)));
     }
 
     /// Something that is not as it should be, though the command goes on.
     pub(crate) fn warning(&self, text: &str) {
         let label = AnsiColor::Yellow.on_default().bold();
-        self.note(&format!("{label}warning{label:#}: {text}"));
+        self.note(&format!("{label}warning{label:#}: {}", safe(text)));
     }
 
     /// What ended the command; said even when quiet.
     pub(crate) fn error(&self, text: &str) {
-        line(&format!("{}: {text}", Tone::Bad.paint("error")));
+        line(&format!("{}: {}", Tone::Bad.paint("error"), safe(text)));
     }
 
     /// Why, below an error.
     pub(crate) fn cause(&self, text: &str) {
-        line(&format!("  because {text}"));
+        line(&format!("  because {}", safe(text)));
     }
 }
 
@@ -128,6 +128,11 @@ pub(crate) fn shown(name: impl AsRef<[u8]>) -> String {
         }
     }
     safe
+}
+
+/// Words of others, safe to show: as [`shown`], but for their line breaks.
+fn safe(words: &str) -> String {
+    words.split('\n').map(shown).collect::<Vec<_>>().join("\n")
 }
 
 /// Rows of cells under a header, columns aligned, two spaces apart.

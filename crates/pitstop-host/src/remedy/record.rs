@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Found;
 use crate::apply::FOLDER;
+use crate::reading::read_regular;
 use crate::survey::Survey;
 
 /// Below [`FOLDER`].
@@ -91,7 +92,7 @@ impl Record {
     /// Reads the record of an environment; `None` where there is none.
     pub fn read(root: &Path) -> Result<Option<Self>, RecordError> {
         let path = root.join(FOLDER).join(NAME);
-        let bytes = match std::fs::read(&path) {
+        let bytes = match read_regular(&path) {
             Ok(bytes) => bytes,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(None);

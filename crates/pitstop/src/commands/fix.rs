@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use bstr::BString;
 use pitstop_core::plan::Plan;
+use pitstop_core::report::UnreadReport;
 use pitstop_core::targets::Role;
 use pitstop_core::targets::module_stem;
 use pitstop_core::words::{Complaint, complaint};
 use pitstop_host::apply::{ApplyError, Status, Venv, status};
+use pitstop_host::environment::Environment;
 use pitstop_host::fixing::{self, PlanError};
 use pitstop_host::provide::{self, Interrupt};
 use pitstop_host::remedy::{Found, Record, Remedy, Search, Sources, total};
@@ -36,6 +38,16 @@ pub(super) struct FixReport {
     pending: Vec<String>,
     plan: Option<Plan>,
     failing: Vec<FailingReport>,
+    /// What could not be read, so that it is not known what it needs.
+    unread: Vec<UnreadReport>,
+}
+
+impl FixReport {
+    /// The report with how the command ends: what could not be read wins.
+    fn with(self, status: ExitStatus) -> (Self, ExitStatus) {
+        let status = if self.unread.is_empty() { status } else { status.max(ExitStatus::Incomplete) };
+        (self, status)
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -73,35 +85,57 @@ pub(super) fn mend(
 ) -> Result<(FixReport, ExitStatus), CommandError> {
     let environment = target::environment(Some(root))?;
     let venv = Venv::lock(&environment.root).map_err(refused)?;
-    if matches!(status(&environment.root).map_err(refused)?, Status::Half(_)) {
+    let before = status(&environment.root).map_err(refused)?;
+    if matches!(before, Status::Half(_)) && !dry_run {
         venv.heal().map_err(refused)?;
         output.note("an interrupted fix was taken back first");
     }
+    let was_fixed = matches!(before, Status::Whole(_) | Status::Stale { .. });
+    let begun = Begun { venv: &venv, by_us: Cell::new(false), was_fixed };
+    let mended = mend_locked(environment, &begun, sources, dry_run, json, output);
+    // Whatever ends a fix, what it had begun goes with it.
+    mended.inspect_err(|_| begun.take_back())
+}
+
+fn mend_locked(
+    environment: Environment,
+    begun: &Begun<'_>,
+    sources: &args::Sources,
+    dry_run: bool,
+    json: bool,
+    output: &Output,
+) -> Result<(FixReport, ExitStatus), CommandError> {
     let interrupt = interrupt()?;
     let survey = target::survey(environment, Asking::Allowed)?;
     let known = known(&survey, output);
-    let begun = Begun { venv: &venv, by_us: Cell::new(false), was_fixed: !known.is_empty() };
-    let remedy = search(&survey, &sources_of(sources, &survey, dry_run), known, &begun, &interrupt, output)?;
+    let remedy = search(&survey, &sources_of(sources, &survey, dry_run), known, begun, &interrupt, output)?;
 
     tell_refused(&remedy, output);
     let mut report = report(&survey, &remedy);
+    let unread = report.unread.iter().map(|unread| (unread.path.as_str(), unread.cause.as_str()));
+    target::tell_unread(unread, output);
     let plan = fixing::plan(&survey, &remedy).map_err(|error| plan_error(error, &survey))?;
     if dry_run {
         tell_dry_run(&remedy, &plan, json, output);
         report.plan = Some(plan);
-        return Ok((report, outcome(&remedy, &[])));
+        return Ok(report.with(outcome(&remedy, &[])));
     }
     if plan.operations.is_empty() {
-        return nothing_to_apply(&begun, &remedy, report, output);
+        return nothing_to_apply(begun, &remedy, report, output);
     }
     if interrupt.is_requested() {
-        begun.take_back();
         return Err(provider_error(provide::Error::Interrupted));
     }
-    report.changed = venv.apply(&plan).map_err(refused)?.changed;
+    report.changed = begun.venv.apply(&plan).map_err(refused)?.changed;
+    if interrupt.is_requested() && !begun.was_fixed {
+        // Loading what was fixed may take minutes; whoever asked to stop does not wait for that.
+        begun.venv.undo().map_err(refused)?;
+        return Err(provider_error(provide::Error::Interrupted));
+    }
     if !report.changed {
-        output.note(&format!("{}: nothing to do, the fix is in place", shown_path(root)));
-        return Ok((report, outcome(&remedy, &[])));
+        let root = shown_path(&survey.environment.root);
+        output.note(&format!("{root}: nothing to do, the fix is in place"));
+        return Ok(report.with(outcome(&remedy, &[])));
     }
     tell_found(&remedy, output);
     report.failing = verified(&survey, &remedy, output);
@@ -112,7 +146,7 @@ pub(super) fn mend(
         let fixed = Tone::Good.paint("fixed");
         output.note(&format!("{fixed}: {libraries} for {files}, verified; {}", total(&remedy.costs)));
     }
-    Ok((report, status))
+    Ok(report.with(status))
 }
 
 /// What a fix has begun in an environment before it knows what it will do.
@@ -159,10 +193,7 @@ fn search(
     };
     let found = search.run(known);
     progress.finish();
-    found.map_err(|error| {
-        begun.take_back();
-        provider_error(error)
-    })
+    found.map_err(provider_error)
 }
 
 fn nothing_to_apply(
@@ -180,7 +211,7 @@ fn nothing_to_apply(
     } else if remedy.after.is_well() {
         output.note(&format!("{}: nothing is missing, nothing to do", shown_path(root)));
     }
-    Ok((report, outcome(remedy, &[])))
+    Ok(report.with(outcome(remedy, &[])))
 }
 
 /// Says what would be done.
@@ -253,11 +284,16 @@ fn report(survey: &Survey, remedy: &Remedy) -> FixReport {
         from: found.from.clone(),
         note: found.note.clone(),
     });
+    let unread = survey.unread.iter().map(|unread| UnreadReport {
+        path: shown_path(survey.short(&unread.path)),
+        cause: unread.cause.clone(),
+    });
     FixReport {
         schema: pitstop_core::report::SCHEMA,
         environment: shown_path(&survey.environment.root),
         provided: provided.collect(),
         refused: remedy.refused.clone(),
+        unread: unread.collect(),
         pending: remedy.pending.iter().map(|(soname, whom)| format!("{soname} from {whom}")).collect(),
         ..FixReport::default()
     }

@@ -14,6 +14,7 @@ use pitstop_host::survey::{Asking, Survey, SurveyError};
 
 use crate::error::CommandError;
 use crate::exit::ExitStatus;
+use crate::output::{Output, shown};
 
 /// The environment that is meant: the one named, else the active one, else `.venv` here or above.
 pub(super) fn environment(named: Option<&Path>) -> Result<Environment, CommandError> {
@@ -47,9 +48,23 @@ pub(super) fn survey_error(error: SurveyError) -> CommandError {
     CommandError::new(ExitStatus::Usage, error).hint(hint)
 }
 
+/// Names what could not be read (paths and causes), and says what that means.
+pub(super) fn tell_unread<'a>(unread: impl IntoIterator<Item = (&'a str, &'a str)>, output: &Output) {
+    let mut some = false;
+    for (path, cause) in unread {
+        output.warning(&format!("{path} could not be read: {cause}"));
+        some = true;
+    }
+    if some {
+        output.hint(
+            "what that needs is not known: mend its permissions, or install the package that it belongs to again",
+        );
+    }
+}
+
 /// Says what it means that Python was not asked.
 pub(super) fn python_note(trouble: &PythonError) -> String {
-    format!("this Python does not start here, so its files were read instead: {trouble}")
+    format!("this Python does not start here, so its files were read instead: {}", shown(trouble.to_string()))
 }
 
 /// What this machine runs.

@@ -164,9 +164,8 @@ fn programs(report: &Report) -> String {
 
 /// What stands beside the answer: what could not be read, what is optional, what to do next.
 pub(super) fn asides(report: &Report, output: &Output) {
-    for unread in &report.unread {
-        output.warning(&format!("{} could not be read: {}", unread.path, unread.cause));
-    }
+    let unread = report.unread.iter().map(|unread| (unread.path.as_str(), unread.cause.as_str()));
+    super::target::tell_unread(unread, output);
     for note in &report.notes {
         output.note(&format!("note: {note}"));
     }
