@@ -51,8 +51,8 @@ fn look(command: Vec<OsString>) -> Result<ExitCode> {
     run(build
         .args(["build", "--quiet", "--release", "--package", "pitstop", "--manifest-path"])
         .arg(manifest))?;
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/pitstop");
-    let adopted = nixbox::Nixbox::open(&mut |line| eprintln!("nixbox: {line}"))?.adopt(&built)?;
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/pitstop");
+    let adopted = nixbox::Nixbox::open(&mut |line| eprintln!("nixbox: {line}"))?.adopt(&program)?;
     let folder = adopted.parent().context("the command has no folder in the root")?;
     let mut words: Vec<OsString> =
         ["/bin/sh", "-c", "PATH=$0:$PATH; exec \"$@\""].map(OsString::from).to_vec();

@@ -12,7 +12,7 @@ use super::tree::Tree;
 
 /// An advisory lock on the root folder; the kernel drops it with the process.
 pub(super) struct Lock {
-    _file: Option<File>,
+    file: Option<File>,
 }
 
 impl Lock {
@@ -33,7 +33,17 @@ impl Lock {
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         };
         // Where nothing can be locked, working without is better than not at all.
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    /// Gives the lock up for every copy of the descriptor: a child that another thread has just forked, and that has not
+    /// come to its `exec`, holds one too.
+    fn drop(&mut self) {
+        if let Some(file) = &self.file {
+            let _ = file.unlock();
+        }
     }
 }
 
