@@ -99,7 +99,7 @@ pub(crate) struct Environment {
 /// Options that say where libraries may come from.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Sources {
-    /// The package set to take libraries from, as Nix code, a path or a URL
+    /// The package set to take libraries from: a path, a URL, `channel:NAME`, `<NAME>` or a flake
     /// [default: pitstop.lock, flake.lock, <nixpkgs>, the flake registry]
     #[arg(long, value_name = "NIXPKGS")]
     pub(crate) nixpkgs: Option<String>,

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use nixbox::{Machine, Nixbox, wheels};
+use nixbox::{Machine, MachineBuilder, Nixbox, wheels};
 
 fn nixbox() -> &'static Nixbox {
     static OPENED: OnceLock<Nixbox> = OnceLock::new();
@@ -25,9 +25,12 @@ struct Box {
 
 impl Box {
     fn with(requirements: &[&str]) -> Self {
+        Self::in_machine(nixbox().machine(), requirements)
+    }
+
+    fn in_machine(mut machine: MachineBuilder<'static>, requirements: &[&str]) -> Self {
         pitstop();
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wheels");
-        let mut machine = nixbox().machine();
         let mut install = String::from("python3.11 -m venv v\n");
         for (number, requirement) in requirements.iter().enumerate() {
             let folder =
@@ -144,4 +147,66 @@ packages! { comes_to_work:
 packages! { works_as_it_is:
     lxml_parses: ["lxml"], "from lxml import etree; assert etree.fromstring('<a/>').tag == 'a'";
     cryptography_hashes: ["cryptography"], "from cryptography.hazmat.primitives import hashes as h; h.Hash(h.SHA256()).finalize()";
+}
+
+#[test]
+fn what_a_venv_uses_survives_a_garbage_collection_and_goes_with_undo() {
+    let code = "import pyodbc; pyodbc.drivers()";
+    pitstop();
+    let root = Box::in_machine(nixbox().machine().own_store(true), &["pyodbc"]);
+    // The command itself is no root of the store's.
+    root.sh(&format!(
+        "mkdir keep && nix-store --add-root keep/pitstop --indirect -r {}",
+        store_path(pitstop())
+    ));
+    let (status, said) = root.pitstop("fix v");
+    assert_eq!(status, Some(0), "{said}");
+    let library = root.sh("grep -o '/nix/store/[^\"]*libodbc.so.2' v/.pitstop/provided.json");
+    root.sh("nix-collect-garbage");
+    if let Err(error) = root.python(code) {
+        panic!("{error}");
+    }
+    let (status, said) = root.pitstop("status v");
+    assert_eq!(status, Some(0), "{said}");
+
+    let (status, said) = root.pitstop("undo v");
+    assert_eq!(status, Some(0), "{said}");
+    root.sh("nix-collect-garbage");
+    root.sh(&format!("test ! -e {}", library.trim()));
+}
+
+/// `/nix/store/HASH-NAME` of a path in it.
+fn store_path(path: &Path) -> String {
+    path.components().take(4).collect::<PathBuf>().display().to_string()
+}
+
+#[test]
+fn a_venv_that_was_moved_is_mended_by_the_next_fix() {
+    let code = "import pyodbc; pyodbc.drivers()";
+    let root = Box::with(&["pyodbc"]);
+    root.pitstop("fix v");
+    root.sh("mv v elsewhere && ln -s elsewhere v");
+    if let Err(error) = root.python(code) {
+        panic!("{error}");
+    }
+    let (status, said) = root.pitstop("fix elsewhere");
+    assert_eq!(status, Some(0), "{said}");
+    // What kept the libraries alive pointed to where the environment was.
+    let roots = root.sh("nix-store --gc --print-roots");
+    assert!(roots.contains("/elsewhere/.pitstop/roots/"), "{said}{roots}");
+    if let Err(error) = root.python(code) {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn what_nixpkgs_refuses_is_said_in_its_own_words_with_the_setting_that_allows_it() {
+    let root = Box::with(&["pyodbc"]);
+    let refusing = "args: let set = import <nixpkgs> args; in set // rec { unixODBC = set.nixbox.unfree; unixodbc = unixODBC; }";
+    root.sh(&format!("mkdir refusing && echo '{refusing}' > refusing/default.nix"));
+    let before = root.tree();
+    let (status, said) = root.pitstop("fix v --nixpkgs ./refusing");
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("unfree") && said.contains("allowUnfree"), "{said}");
+    assert_eq!(root.tree(), before, "a refused fix left something");
 }

@@ -25,6 +25,8 @@ pub struct Record {
     /// `3.11` and `sys.base_prefix`: the hook is quiet in any other Python.
     python: String,
     base_prefix: String,
+    /// Where the environment lay: the links that keep store paths alive are known to Nix by their place.
+    environment: String,
     /// The libraries, by soname.
     pub libraries: Vec<Kept>,
 }
@@ -85,6 +87,7 @@ impl Record {
             schema: SCHEMA,
             python: survey.python.minor_version().to_owned(),
             base_prefix: base_prefix(survey),
+            environment: root.to_string_lossy().into_owned(),
             libraries: found.values().map(kept).collect(),
         }
     }
@@ -123,11 +126,14 @@ impl Record {
             && (survey.python.answer.is_none() || self.base_prefix == base_prefix(survey))
     }
 
-    /// The libraries that are still there.
+    /// The libraries that are still there. Of an environment that was moved, those from Nix are provided anew: what kept
+    /// them alive points to where it was.
     #[must_use]
     pub fn found(&self, survey: &Survey) -> BTreeMap<BString, Found> {
         let root = &survey.environment.root;
-        let found = self.libraries.iter().map(|kept| Found {
+        let moved = self.environment != root.to_string_lossy();
+        let holds = self.libraries.iter().filter(|kept| !(moved && kept.from.starts_with("nix:")));
+        let found = holds.map(|kept| Found {
             soname: kept.soname.as_str().into(),
             file: root.join(&kept.file),
             from: kept.from.clone(),
