@@ -26,8 +26,8 @@ fn a_folder_or_a_file_that_is_no_environment_is_refused() {
     for command in COMMANDS {
         let ran = venv.pitstop_on(command, &venv.beside("folder"));
         ran.ends(2, &["/folder is neither a virtual environment", "pyvenv.cfg", "hint: "]);
-        let ran =
-            venv.pitstop_on(command, &venv.beside("file")).ends(2, &["/file: ", "not a directory", "hint: "]);
+        let ran = venv.pitstop_on(command, &venv.beside("file"));
+        ran.ends(2, &["/file: ", "not a directory", "hint: "]);
         assert_eq!(ran.err.matches("not a directory").count(), 1, "the cause is said once: {ran:?}");
     }
 }
