@@ -62,27 +62,24 @@ impl Ran {
     }
 }
 
-/// The libraries, built once, and the command where every user can start it.
+/// The native files, built once.
 struct Built {
-    folder: PathBuf,
+    module: Vec<u8>,
+    library: Vec<u8>,
     suffix: String,
 }
 
 fn built() -> &'static Built {
     static BUILT: OnceLock<Built> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("trouble-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        gcc(
-            &folder,
-            "int pstest_value(void) { return 42; }",
-            "libpstest.so.1",
-            &["-Wl,-soname,libpstest.so.1"],
-        );
-        gcc(&folder, MODULE, "_x.so", &["-L.", "-l:libpstest.so.1"]);
+        let folder = tempfile::tempdir().unwrap();
+        let library = "int pstest_value(void) { return 42; }";
+        gcc(folder.path(), library, "libpstest.so.1", &["-Wl,-soname,libpstest.so.1"]);
+        gcc(folder.path(), MODULE, "_x.so", &["-L.", "-l:libpstest.so.1"]);
         let code = "import sysconfig; print(sysconfig.get_config_var('EXT_SUFFIX'))";
         let suffix = Ran::of(Command::new(PYTHON).args(["-c", code]).output().unwrap());
-        Built { folder, suffix: suffix.out.trim().to_owned() }
+        let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+        Built { module: read("_x.so"), library: read("libpstest.so.1"), suffix: suffix.out.trim().to_owned() }
     })
 }
 
@@ -116,12 +113,12 @@ impl Venv {
     /// The same, its folder named so.
     pub(crate) fn named(name: &str) -> Self {
         let venv = Self::bare(name);
-        let Built { folder, suffix } = built();
+        let Built { module, library, suffix } = built();
         venv.write("needy/__init__.py", "");
-        fs::copy(folder.join("_x.so"), venv.module()).unwrap();
+        fs::write(venv.module(), module).unwrap();
         venv.own("needy-1.0", &["needy/__init__.py", &format!("needy/_x{suffix}")]);
         venv.write("giver/__init__.py", "");
-        fs::copy(folder.join("libpstest.so.1"), venv.library()).unwrap();
+        fs::write(venv.library(), library).unwrap();
         venv.own("giver-2.0", &["giver/__init__.py", "giver/libpstest.so.1"]);
         venv
     }
