@@ -6,9 +6,20 @@ use anyhow::{Result, bail};
 
 use crate::run;
 
-/// What beside nixbox's own needs the tests use: a compiler for the loader's fixtures, and Python with venv.
-const PACKAGES: &[&str] =
-    &["gcc", "libc6-dev", "binutils", "python3", "python3-venv", "python3-pip", "strace"];
+/// What beside nixbox's own needs the tests use: a compiler for the loader's fixtures, Python with venv, and
+/// a plain Debian made by debootstrap.
+const PACKAGES: &[&str] = &[
+    "gcc",
+    "libc6-dev",
+    "binutils",
+    "python3",
+    "python3-venv",
+    "python3-pip",
+    "strace",
+    "util-linux",
+    "debootstrap",
+    "debian-archive-keyring",
+];
 
 /// Installs the Debian packages that are not there. Needs root for that, and nothing where all are there.
 pub(crate) fn debian_packages() -> Result<()> {

@@ -1,0 +1,201 @@
+//! `pitstop try` on a plain Debian that has Python and nothing graphical: two imports that fail for want of libraries
+//! work in the end, for root and for everybody else, whatever apt knows.
+//!
+//! The Debian is a real one, made by debootstrap once, with the network and the settings of this machine.
+#![allow(clippy::unwrap_used, reason = "helpers of a test stop at the first surprise, like tests")]
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// What a Debian on which people use venvs has.
+const INSTALLED: &str = "--include=python3,python3-venv,ca-certificates";
+/// An ordinary user.
+const USER: u32 = 1000;
+
+/// Runs a command and gives its status and all that it said.
+fn run(command: &mut Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+/// The same for a command that must succeed.
+#[track_caller]
+fn succeed(command: &mut Command) -> String {
+    let (status, said) = run(command);
+    assert_eq!(status, Some(0), "{command:?}\n{said}");
+    said
+}
+
+/// A command that needs root.
+fn as_root(program: &str) -> Command {
+    let id = succeed(Command::new("id").arg("-u"));
+    if id.trim() == "0" {
+        return Command::new(program);
+    }
+    let mut command = Command::new("sudo");
+    command.args(["-n", "--preserve-env", program]);
+    command
+}
+
+/// The suite to install: this machine's, so that what is built here starts there.
+fn suite() -> String {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let field = |name: &str| release.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    if field("ID=") == "debian" { field("VERSION_CODENAME=").to_owned() } else { "trixie".to_owned() }
+}
+
+/// Where this machine's apt gets Debian from; nothing where it gets none, and debootstrap knows by itself.
+fn mirror() -> Option<String> {
+    let format = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Origin: Debian"];
+    let codename = format!("Codename: {}", suite());
+    let said = Command::new("apt-get").args(format).arg(codename).output().ok()?;
+    String::from_utf8(said.stdout).ok()?.lines().next().map(str::to_owned)
+}
+
+/// The installed Debian, made when it is first asked for. Nothing is ever written into it.
+fn debian() -> &'static Path {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("debian-{}", suite()));
+        if !root.exists() {
+            let fresh = root.with_extension(format!("new-{}", std::process::id()));
+            let mut debootstrap = as_root("debootstrap");
+            debootstrap.args(["--variant=minbase", INSTALLED, &suite()]).arg(&fresh).args(mirror());
+            succeed(&mut debootstrap);
+            fs::rename(&fresh, &root).unwrap();
+        }
+        root
+    })
+}
+
+/// A copy of the Debian that a test may do anything to.
+struct Machine {
+    folder: tempfile::TempDir,
+    user: u32,
+}
+
+impl Machine {
+    fn new(user: u32) -> Self {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let machine = Self { folder, user };
+        succeed(as_root("cp").args(["-a", "--reflink=auto"]).arg(debian()).arg(machine.root()));
+        // How this machine's apt reaches its archives: a proxy, credentials.
+        let settings = machine.folder.path().join("settings");
+        fs::write(&settings, succeed(Command::new("apt-config").args(["dump", "Acquire"]))).unwrap();
+        succeed(as_root("cp").arg(&settings).arg(machine.root().join("etc/apt/apt.conf.d/90machine")));
+        for name in ["etc/apt/auth.conf", "etc/apt/auth.conf.d", "etc/pip.conf"] {
+            let from = Path::new("/").join(name);
+            if from.exists() {
+                let to = machine.root().join(name);
+                succeed(as_root("cp").args(["-rT"]).arg(from).arg(to));
+            }
+        }
+        machine.sh_as(0, "mkdir -p /home/user /pip && chown 1000:1000 /home/user");
+        let caches = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("debian-pip-{user}"));
+        fs::create_dir_all(&caches).unwrap();
+        succeed(as_root("chown").arg(format!("{user}:{user}")).arg(&caches));
+        machine
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.path().join("root")
+    }
+
+    /// Runs a script that must succeed as a user of the machine.
+    #[track_caller]
+    fn sh_as(&self, user: u32, script: &str) -> String {
+        succeed(self.command(user).args(["sh", "-euc", script]))
+    }
+
+    /// Runs a script as the machine's user.
+    fn sh(&self, script: &str) -> (Option<i32>, String) {
+        run(self.command(self.user).args(["sh", "-euc", script]))
+    }
+
+    fn command(&self, user: u32) -> Command {
+        let mut command = as_root("bwrap");
+        command.arg("--bind").arg(self.root()).args(["/", "--dev", "/dev", "--proc", "/proc"]);
+        command.args(["--unshare-pid", "--die-with-parent", "--clearenv", "--chdir", "/"]);
+        command.args(["--ro-bind", env!("CARGO_BIN_EXE_pitstop"), "/usr/local/bin/pitstop"]);
+        for path in ["/etc/resolv.conf", "/etc/hosts", "/etc/ssl", "/usr/local/share/ca-certificates"] {
+            command.args(["--ro-bind-try", path, path]);
+        }
+        let home = if user == 0 { "/root" } else { "/home/user" };
+        if let Some(own) = env::var_os("HOME") {
+            let from = Path::new(&own).join(".config/pip");
+            command.arg("--ro-bind-try").arg(from).arg(format!("{home}/.config/pip"));
+        }
+        for (name, value) in env::vars().filter(|(name, _)| is_of_the_network(name)) {
+            // Some name a file or a folder of this machine.
+            if Path::new(&value).is_absolute() && !value.starts_with("/etc/ssl") {
+                command.args(["--ro-bind-try", &value, &value]);
+            }
+            command.args(["--setenv", &name, &value]);
+        }
+        let caches = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("debian-pip-{user}"));
+        command.arg("--bind-try").arg(caches).arg("/pip").args(["--setenv", "PIP_CACHE_DIR", "/pip"]);
+        command.args(["--setenv", "HOME", home, "--setenv", "PATH"]);
+        command.args(["/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "--"]);
+        command.args(["setpriv", &format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]);
+        command
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // Files of other users are in it.
+        let _ = as_root("rm").arg("-rf").arg(self.root()).status();
+    }
+}
+
+/// Variables that say how packages are reached from here.
+fn is_of_the_network(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    let files = ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+    name.starts_with("PIP_") || name.ends_with("_PROXY") || files.contains(&name.as_str())
+}
+
+/// Tries both packages, on a machine that was prepared so.
+fn try_works(user: u32, prepare: &str) {
+    let machine = Machine::new(user);
+    machine.sh_as(0, prepare);
+    let (status, said) = machine.sh("cd; pitstop try opencv-python pyodbc");
+    assert_eq!(status, Some(0), "{said}");
+    for words in ["libodbc.so.2", "import cv2: works", "import pyodbc: works"] {
+        assert!(said.contains(words), "{said}");
+    }
+    let (status, said) = machine.sh("ls -A /tmp /var/tmp");
+    assert!(status == Some(0) && !said.contains("pitstop"), "something was left: {said}");
+}
+
+#[test]
+fn without_pitstop_the_imports_fail() {
+    let machine = Machine::new(USER);
+    let (status, said) = machine.sh("cd; python3 -m venv v; v/bin/pip install -q opencv-python pyodbc 2>&1
+         for module in cv2 pyodbc; do v/bin/python -c \"import $module\" && exit 9; done; true");
+    assert_eq!(status, Some(0), "{said}");
+    let words = "cannot open shared object file: No such file or directory";
+    assert!(said.contains(&format!("libodbc.so.2: {words}")), "{said}");
+    // Which of its libraries comes first changes with the wheel.
+    assert_eq!(said.matches(words).count(), 2, "{said}");
+}
+
+#[test]
+fn root_tries_packages() {
+    try_works(0, "true");
+}
+
+#[test]
+fn an_ordinary_user_tries_packages() {
+    try_works(USER, "true");
+}
+
+#[test]
+fn an_ordinary_user_tries_packages_where_apt_knows_none_yet() {
+    try_works(USER, "rm -rf /var/lib/apt/lists/*");
+}
