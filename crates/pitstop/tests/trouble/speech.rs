@@ -40,7 +40,7 @@ fn a_reader_that_went_away_is_no_error() {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let ran = Ran::of(child.wait_with_output().unwrap());
-        let well = if words[0] == "check" { 1 } else { 0 };
+        let well = i32::from(words[0] == "check");
         assert_eq!(ran.code, Some(well), "{words:?}: {ran:?}");
         assert!(!ran.err.contains("panicked") && !ran.err.contains("Broken pipe"), "{ran:?}");
     }
