@@ -23,6 +23,15 @@ fn json_is_one_document_on_standard_output_in_every_state() {
         assert_eq!(document["schema"], 1, "{words}: {document}");
         assert_eq!(document["environment"], venv.root.to_str().unwrap(), "{words}: {document}");
     }
+    for (words, path, status) in
+        [("tree --json", venv.module(), 1), ("why --json libpstest.so.1", venv.root.clone(), 1)]
+    {
+        let document = venv.pitstop_on(words, &path).ends(status, &[]).json();
+        assert_eq!(document["schema"], 1, "{words}: {document}");
+        assert!(document.to_string().contains("libpstest.so.1"), "{words}: {document}");
+    }
+    let doctor = Ran::of(venv.command(["doctor", "--json"]).output().unwrap());
+    assert_eq!(doctor.ends(0, &[]).json()["schema"], 1);
     let ran = venv.pitstop_on("check --json", &venv.beside("gone"));
     assert_eq!(ran.ends(2, &["error: ", "hint: "]).out, "", "no half document where there is no answer");
 }

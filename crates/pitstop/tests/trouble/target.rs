@@ -72,6 +72,21 @@ fn a_pyvenv_cfg_that_is_no_file_is_refused() {
 }
 
 #[test]
+fn a_tree_is_drawn_of_nothing_but_native_files() {
+    let venv = Venv::lacking();
+    let pipe = venv.beside("pipe.so");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    venv.pitstop_on("tree", &pipe).ends(2, &["/pipe.so is not a regular file", "hint: "]);
+    venv.pitstop_on("tree", "/dev/zero".as_ref()).ends(2, &["/dev/zero is not a regular file", "hint: "]);
+    venv.pitstop_on("tree", &venv.site).ends(2, &["is a folder", "hint: "]);
+    fs::write(venv.beside("empty.so"), "").unwrap();
+    venv.pitstop_on("tree", &venv.beside("empty.so")).ends(2, &["is not an ELF file", "hint: "]);
+    let module = fs::read(venv.module()).unwrap();
+    fs::write(venv.beside("short.so"), &module[..module.len() / 3]).unwrap();
+    venv.pitstop_on("tree", &venv.beside("short.so")).ends(3, &["/short.so cannot be read: ", "hint: "]);
+}
+
+#[test]
 fn an_environment_without_site_packages_is_refused() {
     let venv = Venv::lacking();
     fs::remove_dir_all(&venv.site).unwrap();

@@ -252,7 +252,8 @@ fn readable_elf(named: &Path) -> Result<(), CommandError> {
     }
     // Opening a pipe could wait for ever.
     if !metadata.is_file() {
-        return Err(usage(format!("{} is not a regular file", shown_path(named))));
+        let hint = "name a library, an extension module or a program";
+        return Err(usage(format!("{} is not a regular file", shown_path(named))).hint(hint));
     }
     let mut magic = Vec::new();
     let read = File::open(named).and_then(|file| file.take(4).read_to_end(&mut magic));
