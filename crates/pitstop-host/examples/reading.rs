@@ -1,4 +1,5 @@
 //! Times the reading side on a tree: `cargo run --release -p pitstop-host --example reading -- TREE [ROUNDS]`.
+//! `--floor TREE` does the work of `floor` once, for whoever times it from outside.
 //!
 //! `floor` is what no program can do without: it walks with two threads, opens every file, and reads of each ELF file
 //! the header, the dynamic section and its strings, checking nothing. `map` and `pread` read the facts of the tree's
@@ -21,7 +22,12 @@ use pitstop_host::walk::{DEFAULT_THREADS, walk};
 
 fn main() {
     let mut arguments = std::env::args_os().skip(1);
-    let root = PathBuf::from(arguments.next().unwrap());
+    let mut root = PathBuf::from(arguments.next().unwrap());
+    if root.as_os_str() == "--floor" {
+        root = PathBuf::from(arguments.next().unwrap());
+        println!("{}", floor(&root));
+        return;
+    }
     let rounds = arguments.next().map_or(15, |text| text.to_str().unwrap().parse().unwrap());
     let tree = walk(&root, DEFAULT_THREADS);
     let natives: Vec<PathBuf> = tree.files.iter().map(|file| root.join(&file.path)).collect();

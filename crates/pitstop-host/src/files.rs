@@ -1,12 +1,15 @@
 //! The machine's own file system, as a loader sees it.
 
-use std::collections::HashMap;
+use std::borrow::Borrow;
+use std::ffi::OsString;
 use std::fs::File;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use foldhash::HashMap;
+use foldhash::fast::RandomState;
 use pitstop_core::elf::{self, Elf, ElfError};
 use pitstop_core::files::{FileId, Files, Opened};
 use rustix::fs::{CWD, FileType, Mode, fstat, openat, stat};
@@ -19,9 +22,10 @@ use crate::walk::Tree;
 /// as this lives; a file is read once, however many paths lead to it.
 #[derive(Debug, Default)]
 pub struct SystemFiles {
-    paths: Shards<PathBuf, Opened>,
+    /// By the bytes of a path, as are `folders`: hashing its parts one by one takes longer than opening it.
+    paths: Shards<OsString, Opened>,
     files: Shards<FileId, Arc<OnceLock<Opened>>>,
-    folders: Shards<PathBuf, bool>,
+    folders: Shards<OsString, bool>,
 }
 
 impl SystemFiles {
@@ -38,7 +42,7 @@ impl SystemFiles {
             let slot = self.files.get_or_insert_with(&file.id, || Arc::new(OnceLock::new()));
             let opened = slot.get_or_init(|| opened);
             for path in std::iter::once(&file.path).chain(&file.aliases) {
-                self.paths.get_or_insert_with(&tree.root.join(path), || opened.clone());
+                self.paths.get_or_insert_with(tree.root.join(path).as_os_str(), || opened.clone());
             }
         }
     }
@@ -78,12 +82,12 @@ impl SystemFiles {
 
 impl Files for SystemFiles {
     fn open(&self, path: &Path) -> Opened {
-        self.paths.get_or_insert_with(path, || self.open_anew(path))
+        self.paths.get_or_insert_with(path.as_os_str(), || self.open_anew(path))
     }
 
     fn is_folder(&self, path: &Path) -> bool {
-        self.folders
-            .get_or_insert_with(path, || stat(path).is_ok_and(|stat| kind(&stat) == FileType::Directory))
+        let is_folder = || stat(path).is_ok_and(|stat| kind(&stat) == FileType::Directory);
+        self.folders.get_or_insert_with(path.as_os_str(), is_folder)
     }
 }
 
@@ -118,7 +122,7 @@ struct Shards<K, V> {
 
 impl<K, V> Default for Shards<K, V> {
     fn default() -> Self {
-        Self { hasher: RandomState::new(), maps: std::array::from_fn(|_| RwLock::default()) }
+        Self { hasher: RandomState::default(), maps: std::array::from_fn(|_| RwLock::default()) }
     }
 }
 
@@ -126,7 +130,7 @@ impl<K: Eq + Hash, V: Clone> Shards<K, V> {
     /// The value of a key, made where there is none; of two threads that make it at once the first one's stays.
     fn get_or_insert_with<Q>(&self, key: &Q, make: impl FnOnce() -> V) -> V
     where
-        K: std::borrow::Borrow<Q>,
+        K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let shard = self.hasher.hash_one(key) % SHARDS as u64;

@@ -2,6 +2,7 @@
 //!
 //! Everything that touches the world is here, and nothing here decides what is wrong: that is `pitstop_core`'s.
 
+mod answers;
 pub mod apply;
 pub mod child;
 pub mod environment;

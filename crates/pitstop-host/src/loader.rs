@@ -3,6 +3,7 @@
 //! A loader that can run here is asked with `--list-diagnostics` and `--help`, which do no more than print. One that
 //! cannot, or that is too old to know the question, is read: the answers stand in its file as strings.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
@@ -15,6 +16,8 @@ use bstr::ByteSlice;
 use pitstop_core::elf::{Class, Elf, ElfError, Encoding, Target};
 use pitstop_core::ldso::cache::Cache;
 use pitstop_core::ldso::{Loader, LoaderError, Machine, is_musl, musl_path_file};
+
+use crate::answers::Question;
 
 /// The longest that a loader may take to print what it knows. It takes about a millisecond.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
@@ -57,16 +60,26 @@ pub enum AskError {
 /// Asks a loader, by running it where that is possible.
 ///
 /// It is run with an empty environment, without standard input, for five seconds at most, and only if its file looks
-/// like that of a glibc loader for this machine.
+/// like that of a glibc loader for this machine. What it said the last time counts while its file is unchanged.
 pub fn ask(path: &Path) -> Result<Loader, AskError> {
+    // What it makes of the processor is part of the answer, and a home folder may be shared between machines.
+    let machine = format!("{:?}", own_machine());
+    let question = Question::new([OsStr::new("loader"), path.as_os_str(), OsStr::new(&machine)]);
+    if let Some(loader) = question.recall().and_then(|answers| from_answers(path, &answers)) {
+        return Ok(with_cache(loader));
+    }
     let (bytes, target) = read_loader(path)?;
     let read = from_bytes(path, target, &bytes);
     let askable = target == own_target() && bytes.contains_str("--list-diagnostics");
     let asked = match &read {
-        Ok(loader) if askable && loader.version.is_some() => ask_glibc(path, target),
+        Ok(loader) if askable && loader.version.is_some() => ask_glibc(path),
         _ => None,
     };
-    asked.map_or(read, Ok).map(with_cache)
+    let loader = asked.as_ref().and_then(|answers| from_answers(path, answers));
+    if let (Some([diagnostics, help]), Some(_)) = (&asked, &loader) {
+        question.keep(&[path.to_owned()], &[diagnostics, help]);
+    }
+    loader.map_or(read, Ok).map(with_cache)
 }
 
 /// The same without running anything.
@@ -97,11 +110,21 @@ fn from_bytes(path: &Path, target: Target, bytes: &[u8]) -> Result<Loader, AskEr
         .map_err(|source| AskError::Unknown { path: path.to_owned(), source })
 }
 
-fn ask_glibc(path: &Path, target: Target) -> Option<Loader> {
+/// The answers to `--list-diagnostics` and to `--help`.
+fn ask_glibc(path: &Path) -> Option<[Vec<u8>; 2]> {
     let deadline = Instant::now() + ANSWER_TIME;
-    let diagnostics = output(path, "--list-diagnostics", deadline)?;
-    let help = output(path, "--help", deadline)?;
-    Loader::from_diagnostics(path, target, &diagnostics, &help).ok()
+    std::thread::scope(|scope| {
+        let help = scope.spawn(|| output(path, "--help", deadline));
+        let diagnostics = output(path, "--list-diagnostics", deadline);
+        Some([diagnostics?, help.join().ok()??])
+    })
+}
+
+/// Only a loader for this machine was asked.
+fn from_answers(path: &Path, answers: &[Vec<u8>]) -> Option<Loader> {
+    let [diagnostics, help] = answers else { return None };
+    let (diagnostics, help) = (diagnostics.to_str_lossy(), help.to_str_lossy());
+    Loader::from_diagnostics(path, own_target(), &diagnostics, &help).ok()
 }
 
 /// Reads the cache from where the loader looks for it. Without one, or with a damaged one, the loader goes on without.
@@ -126,7 +149,7 @@ fn read_file(path: &Path, size_bytes_max: u64) -> std::io::Result<Vec<u8>> {
 }
 
 /// What a program prints, or `None` where it fails or takes too long.
-fn output(program: &Path, argument: &str, deadline: Instant) -> Option<String> {
+fn output(program: &Path, argument: &str, deadline: Instant) -> Option<Vec<u8>> {
     let mut child = Command::new(program)
         .arg(argument)
         .env_clear()
@@ -152,15 +175,20 @@ fn output(program: &Path, argument: &str, deadline: Instant) -> Option<String> {
         let _ = child.wait();
         return None;
     }
-    Some(String::from_utf8_lossy(&text?).into_owned())
+    text
 }
 
 /// Whether a child succeeds before a deadline.
 fn wait_until(child: &mut Child, deadline: Instant) -> bool {
+    // It has closed its output, so it is about to end.
+    let mut pause = Duration::from_micros(50);
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return status.success(),
-            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
+            Ok(None) if Instant::now() < deadline => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(10));
+            }
             Ok(None) | Err(_) => return false,
         }
     }

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice;
-use pitstop_core::targets::Native;
 
 /// The most Python code of one package that is looked through for the name of a library.
 const SOURCES_BYTES_MAX: u64 = 8 << 20;
@@ -41,32 +40,49 @@ pub(crate) fn required(metadata: &[u8]) -> HashSet<String> {
 
 /// The Python files that a package's `RECORD` lists.
 pub(crate) fn sources(site: &Path, record: &[u8]) -> Vec<PathBuf> {
-    let listed = record.lines().filter_map(|line| line.split(|byte| *byte == b',').next());
+    let listed = record.lines().map(|line| &line[..line.find_byte(b',').unwrap_or(line.len())]);
     let python =
         listed.filter(|path| path.ends_with(b".py") && !path.starts_with(b"..") && !path.starts_with(b"/"));
     python.map(|path| site.join(path.to_path_lossy())).collect()
 }
 
-/// Whether Python code names a library by its file name: `lib_lightgbm.so`, or `_lightgbm` of `lib…so` built from parts.
-pub(crate) fn names_library(sources: &[PathBuf], native: &Native) -> bool {
-    let Some(name) = native.path.file_name().and_then(|name| name.to_str()) else { return false };
+/// Which libraries Python code names by their file names: `lib_lightgbm.so`, or `_lightgbm` of `lib…so` built from parts.
+/// All are looked for at once, so that the code is read once.
+pub(crate) fn named_libraries<'a>(
+    sources: &[PathBuf],
+    libraries: impl IntoIterator<Item = &'a Path>,
+) -> HashSet<&'a Path> {
+    let mut sought: Vec<(bstr::Finder<'_>, &Path)> = libraries
+        .into_iter()
+        .filter_map(|path| Some((bstr::Finder::new(telling_part(path.file_name()?.to_str()?)?), path)))
+        .collect();
+    let mut named = HashSet::new();
+    let mut left = SOURCES_BYTES_MAX;
+    for path in sources {
+        if sought.is_empty() {
+            break;
+        }
+        let Ok(metadata) = fs::symlink_metadata(path) else { continue };
+        let Some(rest) = left.checked_sub(metadata.len()) else { break };
+        left = rest;
+        let Some(code) = metadata.is_file().then(|| fs::read(path).ok()).flatten() else { continue };
+        sought.retain(|(finder, library)| {
+            let is_named = finder.find(&code).is_some();
+            if is_named {
+                named.insert(*library);
+            }
+            !is_named
+        });
+    }
+    named
+}
+
+/// The part of a library's file name that code must write out; `None` where it is too short to tell anything.
+fn telling_part(name: &str) -> Option<&str> {
     // `libsndfile_x86_64.so` is often put together as 'libsndfile_' + machine() + '.so'.
     let stem = name.split(".so").next().unwrap_or(name);
     let stem = stem.trim_end_matches(std::env::consts::ARCH).trim_end_matches(['_', '-']);
-    if stem.len() < 4 {
-        return false;
-    }
-    let finder = bstr::Finder::new(stem.as_bytes());
-    let mut left = SOURCES_BYTES_MAX;
-    for path in sources {
-        let Ok(metadata) = fs::symlink_metadata(path) else { continue };
-        let Some(rest) = left.checked_sub(metadata.len()) else { return false };
-        left = rest;
-        if metadata.is_file() && fs::read(path).is_ok_and(|code| finder.find(&code).is_some()) {
-            return true;
-        }
-    }
-    false
+    (stem.len() >= 4).then_some(stem)
 }
 
 #[cfg(test)]
@@ -77,6 +93,19 @@ mod tests {
     fn names_are_compared_as_package_indexes_do() {
         assert_eq!(normalized("PyQt6_Qt6"), "pyqt6-qt6");
         assert_eq!(normalized("a.-_b"), "a-b");
+    }
+
+    #[test]
+    fn libraries_are_found_in_code_by_the_part_of_their_names_that_tells_them_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.py"), "load('lib_lightgbm.so')").unwrap();
+        fs::write(folder.path().join("b.py"), "load('libsndfile_' + machine() + '.so')").unwrap();
+        let sources = sources(folder.path(), b"a.py,,\r\nb.py,,\r\ngone.py,,\r\na.txt,,\r\n");
+        let libraries = ["p/lib_lightgbm.so", "p/libsndfile_x86_64.so", "p/libother.so.1", "p/lo.so"];
+        let mut named: Vec<_> = named_libraries(&sources, libraries.map(Path::new)).into_iter().collect();
+        named.sort();
+        assert_eq!(named[0], Path::new(libraries[0]));
+        assert_eq!(named.len(), if cfg!(target_arch = "x86_64") { 2 } else { 1 });
     }
 
     #[test]

@@ -167,12 +167,13 @@ impl Survey {
         ask: impl FnOnce(&Question<'_>) -> T,
     ) -> T {
         let requirements = Requirements::new(self);
+        let named = NamedLibraries::default();
         ask(&Question {
             natives: &self.natives,
             process,
             provided,
             requires: &|one, other| requires(&requirements, one, other),
-            named: &|native| self.is_named(native),
+            named: &|native| self.is_named(&named, native),
         })
     }
 
@@ -203,6 +204,9 @@ impl Survey {
             };
             let named = named.to_path_lossy().into_owned();
             let loader = loaders.entry(named.clone()).or_insert_with(|| {
+                if named == self.loader.path {
+                    return Some(self.loader.clone());
+                }
                 let ask = asking == Asking::Allowed && self.is_of_the_machine(&named);
                 let asked = if ask { loader::ask(&named) } else { loader::read(&named) };
                 asked.ok().map(Arc::new)
@@ -249,20 +253,29 @@ impl Survey {
     ///
     /// Asked of packages without extension modules, such as lightgbm: what they bring is loaded by name or not at all. In a
     /// package with modules of its own, a library that none of them reaches is a plugin.
-    fn is_named(&self, native: &Native) -> bool {
+    fn is_named<'a>(&'a self, known: &NamedLibraries<'a>, native: &Native) -> bool {
         let Some(package) = native.package else { return false };
-        if self.natives.iter().any(|other| other.role == Role::Extension && other.package == Some(package)) {
-            return false;
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(package).or_insert_with(|| self.named_libraries(package)).contains(native.path.as_path())
+    }
+
+    fn named_libraries(&self, package: usize) -> HashSet<&Path> {
+        let its = || self.natives.iter().filter(|native| native.package == Some(package));
+        if its().any(|native| native.role == Role::Extension) {
+            return HashSet::new();
         }
         let owner = &self.packages[package];
         let is_its = |record: &&PathBuf| dist_info(record).is_some_and(|found| found == *owner);
         let record = self.tree.records.iter().find(is_its).map(|record| self.tree.root.join(record));
-        let Some(record) = record else { return false };
-        let Ok(bytes) = std::fs::read(&record) else { return false };
+        let Some(record) = record else { return HashSet::new() };
+        let Ok(bytes) = std::fs::read(&record) else { return HashSet::new() };
         let site = record.ancestors().nth(2).unwrap_or(&record);
-        metadata::names_library(&metadata::sources(site, &bytes), native)
+        metadata::named_libraries(&metadata::sources(site, &bytes), its().map(|native| native.path.as_path()))
     }
 }
+
+/// The libraries that the code of each package names, looked for when first asked of a package.
+type NamedLibraries<'a> = Mutex<HashMap<usize, HashSet<&'a Path>>>;
 
 type Asked = Result<(Python, Option<PythonError>, Arc<Loader>), SurveyError>;
 

@@ -4,7 +4,6 @@
 //! that is met by what is loaded costs one array access, and a search that was made before costs one hash look-up.
 //! The world stands still as long as a memo lives.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::os::unix::ffi::OsStrExt;
@@ -12,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
+use foldhash::{HashMap, HashMapExt};
 
 use super::dst::{self, PathKind, Tokens};
 use super::loader::{Flavour, Loader};
@@ -48,7 +48,7 @@ impl Hasher for NumberHasher {
     }
 }
 
-pub(super) type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
+pub(super) type NumberMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<NumberHasher>>;
 
 /// Distinct values in the order in which they came.
 pub(super) struct Interned<T> {
@@ -177,7 +177,8 @@ pub(super) struct Memo {
     files: HashMap<FileId, Number>,
     pub(super) libraries: Vec<Library>,
     pub(super) refusals: Vec<(Arc<Path>, Arc<str>)>,
-    paths: HashMap<PathBuf, Found>,
+    /// By their bytes: a path is hashed part by part, slowly.
+    paths: HashMap<BString, Found>,
     folder_numbers: HashMap<BString, Number>,
     pub(super) folders: Vec<Folder>,
     /// Lists of folders: one for each distinct path.
@@ -344,7 +345,8 @@ impl Memo {
 
     /// What lies at a path.
     pub(super) fn open(&mut self, files: &dyn Files, path: &Path) -> Found {
-        if let Some(&found) = self.paths.get(path) {
+        let bytes = path.as_os_str().as_bytes().as_bstr();
+        if let Some(&found) = self.paths.get(bytes) {
             return found;
         }
         let found = match files.open(&self.current_dir.join(path)) {
@@ -357,7 +359,7 @@ impl Memo {
                 Err(Mismatch::Fatal(why)) => self.refuse(path.into(), why.into()),
             },
         };
-        self.paths.insert(path.to_owned(), found);
+        self.paths.insert(bytes.to_owned(), found);
         found
     }
 
@@ -395,7 +397,13 @@ impl Memo {
         }
         let absolute = self.current_dir.join(&folder.path);
         let places: Arc<[PathBuf]> = if files.is_folder(&absolute) {
-            let below = self.subdirectories.iter().filter(|below| files.is_folder(&absolute.join(below)));
+            // Hardly any folder has one of them, so it is asked first whether it has what all of one kind lie in.
+            let is_there = |below: &&String| {
+                let first = below.split('/').next().unwrap_or(below);
+                files.is_folder(&absolute.join(first))
+                    && (first.len() == below.len() || files.is_folder(&absolute.join(below)))
+            };
+            let below = self.subdirectories.iter().filter(is_there);
             below.map(|below| folder.path.join(below)).chain([folder.path.to_path_buf()]).collect()
         } else {
             Arc::new([])
