@@ -7,7 +7,6 @@ mod record;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use bstr::{BString, ByteSlice};
 use pitstop_core::diagnose::{Diagnosis, Missing};
@@ -380,13 +379,13 @@ fn refusal(want: &Want, reasons: &[Refused]) -> Refused {
     Refused { soname: want.soname.clone(), reason, hint }
 }
 
-/// The cost of nothing.
+/// What all package sets together took.
 #[must_use]
 pub fn total(costs: &[(&'static str, Cost)]) -> Cost {
     costs.iter().fold(Cost::default(), |sum, (_, cost)| Cost {
         built: sum.built + cost.built,
         downloaded: sum.downloaded + cost.downloaded,
         bytes: sum.bytes + cost.bytes,
-        time: sum.time + Duration::from_nanos(u64::try_from(cost.time.as_nanos()).unwrap_or(u64::MAX)),
+        time: sum.time + cost.time,
     })
 }

@@ -99,22 +99,8 @@ mod tests {
     }
 
     fn library() -> Elf {
-        Elf {
-            target: Target { class: Class::Bits64, encoding: Encoding::Little, machine: 62 },
-            os_abi: 0,
-            kind: Kind::SharedObject,
-            dynamic: true,
-            loader: None,
-            soname: None,
-            needed: Vec::new(),
-            rpath: None,
-            runpath: None,
-            flags_1: 0,
-            version_needs: Vec::new(),
-            version_definitions: None,
-            dlopen_notes: Vec::new(),
-            damaged_note: None,
-        }
+        let target = Target { class: Class::Bits64, encoding: Encoding::Little, machine: 62 };
+        Elf { dynamic: true, ..Elf::bare(target) }
     }
 
     fn role(name: &str, elf: &Elf, exports: bool) -> Role {
