@@ -1,6 +1,7 @@
 //! Every chore of the project, as `cargo xtask CHORE`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore's words are its output")]
 
+mod bench;
 mod install;
 mod test;
 
@@ -14,6 +15,8 @@ const USAGE: &str = "\
 cargo xtask CHORE
 
   test           install what the tests need, then check the format, lint, and run every test
+  bench check    time `pitstop check` beside what else there is, and write docs/performance.md;
+                 --tree VENV measures that environment, --rounds N so many times
   nixbox [CMD…]  run a command, or a shell, in the NixOS-like root
 ";
 
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             });
         }
+        Some("bench") => bench::run_words(&rest),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
@@ -71,4 +75,9 @@ fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("{shown} could not be started"))?;
     ensure!(status.success(), "{shown} failed: {status}");
     Ok(())
+}
+
+/// The cargo that runs us.
+fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }

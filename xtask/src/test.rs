@@ -17,5 +17,5 @@ pub(crate) fn run_all() -> Result<()> {
 }
 
 fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    Command::new(crate::cargo())
 }
