@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 fn look(command: Vec<OsString>) -> Result<ExitCode> {
     install::debian_packages()?;
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
-    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut build = Command::new(cargo());
     run(build
         .args(["build", "--quiet", "--release", "--package", "pitstop", "--manifest-path"])
         .arg(manifest))?;

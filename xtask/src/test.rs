@@ -11,7 +11,7 @@ pub(crate) fn run_all() -> Result<()> {
     install::debian_packages()?;
     run(cargo().args(["fmt", "--all", "--check"]))?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
-    // The command's own tests run the release build: it is what a person runs, and what is timed.
+    // What a person runs is the release build, which the tests do not make.
     run(cargo().args(["build", "--release", "--locked", "--package", "pitstop"]))?;
     run(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]))
 }
