@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn downloads_are_counted() {
-        let line = "Get:2 http://deb.debian.org/debian bookworm/main amd64 libzbar0 amd64 0.23.92-7 [130 kB]";
+        let line = "Get:2 http://mirror.example/debian bookworm/main amd64 libzbar0 amd64 0.23.92-7 [130 kB]";
         assert_eq!(download(line), Some(("libzbar0".into(), 130_000)));
         assert_eq!(bytes("12.5 MB"), Some(12_500_000));
         assert_eq!(bytes("6924 B"), Some(6924));
