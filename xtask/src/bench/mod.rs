@@ -61,7 +61,7 @@ fn check(options: &Options) -> Result<()> {
     let size = tree::Size::of(&pitstop, &large)?;
 
     let on_large = contest::run(&on_large(&pitstop, &floor, &large), rounds)?;
-    let on_small = contest::run(&on_small(&pitstop, &plain, &fixed), rounds * 4)?;
+    let on_small = contest::run(&on_small(&pitstop, &plain, &fixed), rounds * 10)?;
     let misses = hook::misses(&plain, &fixed)?;
     report::write(&report::Report { size, rounds, on_large, on_small, misses })
 }
@@ -89,7 +89,9 @@ fn on_large(pitstop: &Path, floor: &Path, tree: &Path) -> Vec<Contestant> {
             format!("{find} | xargs ldd | grep 'not found'"),
         )
         .every(3),
-        Contestant::new("`find … \\| xargs lddtree`", format!("{find} | xargs lddtree")).every(6),
+        // Debian's lddtree needs a module of Debian's Python.
+        Contestant::new("`find … \\| xargs lddtree`", format!("{find} | PATH=/usr/bin:/bin xargs lddtree"))
+            .every(6),
     ]
 }
 
