@@ -252,7 +252,9 @@ fn as_a_user_who_may_not() {
     let bin = TempDir::new().unwrap();
     fs::set_permissions(bin.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let program = bin.path().join("test");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // Copied by another process: a child just forked by another test's thread would hold ours open, and so busy.
+    let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap();
+    assert!(copied.success());
     for locked in ["", SITE] {
         let root = TempDir::new().unwrap();
         make_venv(root.path());

@@ -59,10 +59,18 @@ fn an_environment_that_is_gone_is_told_of() {
 fn a_program_that_never_answers_holds_nothing_up_for_ever() {
     let lab = Lab::new();
     let uv = lab.path().join("uv");
-    std::fs::write(&uv, "#!/bin/sh\nsleep 1000\n").unwrap();
+    // Written by another process: a child just forked by another test's thread would hold ours open, and so busy.
+    let script = lab.path().join("script");
+    std::fs::write(&script, "#!/bin/sh\nsleep 1000\n").unwrap();
+    assert!(
+        std::process::Command::new("install")
+            .args(["-m", "755"])
+            .args([&script, &uv])
+            .status()
+            .unwrap()
+            .success()
+    );
     std::os::unix::fs::symlink("/bin/sleep", lab.path().join("sleep")).unwrap();
-    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&uv, executable).unwrap();
     let output = command(&["doctor", "--json"]).env("PATH", lab.path()).output().unwrap();
     let document = json(&output);
     assert_eq!(finding(&document, "uv").unwrap()["detail"], uv.to_str().unwrap());

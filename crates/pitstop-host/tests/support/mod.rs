@@ -6,6 +6,7 @@ pub mod image;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -101,7 +102,13 @@ pub fn real(program: &Path, through_loader: bool, library_path: Option<&str>, fo
     };
     command.env_clear().env("LD_TRACE_LOADED_OBJECTS", "1").current_dir(folder);
     command.envs(library_path.map(|path| ("LD_LIBRARY_PATH", path)));
-    let output = command.output().unwrap();
+    let output = loop {
+        match command.output() {
+            // Another test's thread has just forked, and its child holds our file open for writing until its exec.
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+            output => break output.unwrap(),
+        }
+    };
     let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let mut answer = Answer::default();
     for line in out.lines().map(str::trim) {

@@ -180,8 +180,7 @@ impl Venv {
         for name in ["python", "python3"] {
             let path = self.root.join("bin").join(name);
             let _ = fs::remove_file(&path);
-            fs::write(&path, script).unwrap();
-            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            write_program(&path, script);
         }
     }
 
@@ -270,4 +269,14 @@ impl Venv {
 /// Whether this process may do anything.
 pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// Writes a program by another process's hand. Were it ours, a child that another test's thread has just forked would hold
+/// the file open for writing, and whoever starts it meanwhile would be told that it is busy.
+fn write_program(path: &Path, script: &str) {
+    let source = path.with_extension("source");
+    fs::write(&source, script).unwrap();
+    let installed = Command::new("install").args(["-m", "755"]).args([&source, path]).status().unwrap();
+    assert!(installed.success());
+    fs::remove_file(&source).unwrap();
 }
