@@ -27,7 +27,6 @@ posix.write(1,b'\\0'.join([
  b'\\n'.join(map(name,sys.path)),
  b'\\n'.join(map(name,_imp.extension_suffixes())),
  b'\\n'.join(loaded),
- name(sys.platlibdir if hasattr(sys,'platlibdir') else 'lib'),
 ]))
 ";
 
@@ -131,7 +130,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_read_field_by_field() {
-        let answer = b"3.11.7\0cpython\0/p/bin/python3.11\0/p\0/p/lib/python311.zip\n/p/lib/python3.11\n/p/lib/python3.11/lib-dynload\0.cpython-311-x86_64-linux-gnu.so\n.abi3.so\n.so\0/p/bin/python3.11\n/lib/libc.so.6\0lib";
+        let answer = b"3.11.7\0cpython\0/p/bin/python3.11\0/p\0/p/lib/python311.zip\n/p/lib/python3.11\n/p/lib/python3.11/lib-dynload\0.cpython-311-x86_64-linux-gnu.so\n.abi3.so\n.so\0/p/bin/python3.11\n/lib/libc.so.6";
         let python = Python::from_answer(answer).unwrap();
         assert_eq!(python.minor_version(), "3.11");
         assert_eq!(python.executable, Path::new("/p/bin/python3.11"));
