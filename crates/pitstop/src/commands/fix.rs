@@ -351,20 +351,35 @@ fn verified(survey: &Survey, remedy: &Remedy, output: &Output) -> Vec<FailingRep
         }
     };
     let mut failing = Vec::new();
+    // One library or version that is missing may keep dozens of files from loading: it is told once.
+    let mut told = BTreeSet::new();
     for (subject, verdict) in subjects.iter().zip(verdicts) {
         let (Verdict::Fails(words) | Verdict::Dies(words)) = verdict else { continue };
         let file = shown_path(survey.short(&subject.path));
-        let library_missing =
-            matches!(complaint(&words), Complaint::MissingLibrary(_) | Complaint::MissingVersion(_));
-        let first = shown(words.lines().next().unwrap_or_default());
-        if library_missing {
-            output.warning(&format!("{file} still does not load: {}", shown(words.trim())));
-        } else {
-            output.detail(&format!("{file} has a reason of its own: {first}"));
+        let lacking = match complaint(&words) {
+            Complaint::MissingLibrary(name) | Complaint::MissingVersion(name) => Some(name),
+            Complaint::Loader | Complaint::Own => None,
+        };
+        let library_missing = lacking.is_some();
+        let sentence = format!("{file} still does not load: {}", shown(words.trim()));
+        match lacking {
+            Some(name) if told.insert(name.clone()) => output.warning(&sentence),
+            Some(_) => output.detail(&sentence),
+            None => {
+                let first = shown(words.lines().next().unwrap_or_default());
+                output.detail(&format!("{file} has a reason of its own: {first}"));
+            }
         }
         failing.push(FailingReport { file, words: shown(&words), library_missing });
     }
     let own = failing.iter().filter(|failing| !failing.library_missing).count();
+    let more = failing.len() - own - told.len();
+    if more > 0 {
+        output.note(&format!(
+            "note: {} the same (see --verbose)",
+            count(more, "more file lacks", "more files lack")
+        ));
+    }
     if own > 0 {
         output.note(&format!(
             "note: {} not load for reasons of their own, with all libraries there (see --verbose)",
