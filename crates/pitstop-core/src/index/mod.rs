@@ -1,0 +1,11 @@
+//! Indexes of package sets: which store path holds which files.
+//!
+//! Here are the values that every source gives (nix-index databases, binary caches, Debian's Contents, a local store)
+//! and every reader takes, and the formats that they are written in: bytes in, values out. Opening, fetching and
+//! writing are the host's.
+
+mod files;
+mod package;
+
+pub use files::{Entry, Node};
+pub use package::{Origin, Package, StorePath};
