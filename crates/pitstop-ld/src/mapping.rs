@@ -41,13 +41,12 @@ impl Loader {
         }
         let length = sys::length(file).map_err(|error| Trouble::Kernel("cannot be measured", error))?;
         let table = first.get(header.table_offset..).and_then(|rest| rest.get(..header.table_len));
-        let plan = match table {
-            Some(table) => Plan::new(header, table, length, machine),
-            None => {
-                let mut far = [0; elf::PROGRAM_HEADERS_MAX * elf::PROGRAM_HEADER_LEN];
-                let far = far.get_mut(..header.table_len).unwrap_or_default();
-                Plan::new(header, read(file, far, header.table_offset)?, length, machine)
-            }
+        let plan = if let Some(table) = table {
+            Plan::new(header, table, length, machine)
+        } else {
+            let mut far = [0; elf::PROGRAM_HEADERS_MAX * elf::PROGRAM_HEADER_LEN];
+            let far = far.get_mut(..header.table_len).unwrap_or_default();
+            Plan::new(header, read(file, far, header.table_offset)?, length, machine)
         };
         Ok(Loader { file, plan: plan.map_err(Trouble::Fault)? })
     }

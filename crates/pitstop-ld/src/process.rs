@@ -5,12 +5,11 @@ use core::ffi::CStr;
 use pitstop_ld::auxv::Facts;
 use pitstop_ld::farm;
 use pitstop_ld::message::Level;
-use pitstop_ld::search::Search;
 use pitstop_ld::stack::Layout;
 use pitstop_ld::variables::Variables;
 
 use crate::report::Report;
-use crate::{DEFAULT_PATH, arch, sys};
+use crate::{arch, sys};
 
 /// The longest path that the kernel takes, with its NUL.
 pub(crate) const PATH_MAX: usize = 4096;
@@ -82,23 +81,10 @@ impl<'a> Process<'a> {
     pub(crate) fn callers_path(&self) -> &'a [u8] {
         self.variables.search.map_or(b"", |(_, value)| value.to_bytes())
     }
-
-    /// The path that the real loader is to search. `buffer` takes the path of a farm.
-    pub(crate) fn search<'b>(&self, buffer: &'b mut [u8; PATH_MAX], report: Report<'_>) -> Search<'b>
-    where
-        'a: 'b,
-    {
-        let callers = self.callers_path();
-        if let Some(path) = self.variables.path() {
-            return Search { callers, farm: b"", ours: path.to_bytes() };
-        }
-        let len = find_farm(buffer, report).unwrap_or_default();
-        Search { callers, farm: buffer.get(..len).unwrap_or_default(), ours: DEFAULT_PATH.as_bytes() }
-    }
 }
 
 /// Looks for the program's own libraries, and puts the path into `buffer`. Gives its length, if there are any.
-fn find_farm(buffer: &mut [u8; PATH_MAX], report: Report<'_>) -> Option<usize> {
+pub(crate) fn find_farm(buffer: &mut [u8; PATH_MAX], report: Report<'_>) -> Option<usize> {
     let mut program = [0; PATH_MAX];
     let program = sys::read_link(PROGRAM, &mut program).ok()?;
     for up in 0..=1 {

@@ -34,8 +34,8 @@ fn it_is_position_independent_and_needs_nobody() {
     let entries = segments.iter().find_map(|segment| segment.dynamic(LE, &*file).unwrap()).unwrap();
     assert!(entries.iter().all(|entry| entry.d_tag(LE) != elf::DT_NEEDED));
     let flags = entries.iter().find(|entry| entry.d_tag(LE) == elf::DT_FLAGS_1).unwrap().d_val(LE);
-    assert_ne!(flags & u64::from(elf::DF_1_NOW.0), 0);
-    assert_ne!(flags & u64::from(elf::DF_1_PIE.0), 0);
+    assert_ne!(flags & elf::DF_1_NOW.0, 0);
+    assert_ne!(flags & elf::DF_1_PIE.0, 0);
 }
 
 #[test]
