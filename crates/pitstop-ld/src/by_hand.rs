@@ -8,15 +8,16 @@ use pitstop_ld::options::Options;
 use pitstop_ld::search::Search;
 use pitstop_ld::variables::SEARCH;
 
-use crate::mapping::Loader;
 use crate::process::Process;
 use crate::report::{self, Origin, Report, Trouble};
-use crate::{DEFAULT_LOADER, DEFAULT_PATH, arch, sys};
+use crate::{DEFAULT_LOADER, DEFAULT_PATH, arch, mapping, sys};
 
 /// The real loader's own option: no variable is needed, and no child sees one.
 const OPTION: &CStr = c"--library-path";
 
 /// Executes the real loader with the arguments that the shim was given.
+#[cold]
+#[inline(never)]
 pub(crate) fn start(process: &Process<'_>, report: Report<'_>, path: &CStr, origin: Origin) -> ! {
     if process.layout.arguments <= 1 {
         explain();
@@ -25,9 +26,8 @@ pub(crate) fn start(process: &Process<'_>, report: Report<'_>, path: &CStr, orig
     let options = Options::read(process.arguments().skip(1));
     let report = Report { program: options.program.unwrap_or(report.program), ..report };
     // The kernel would say of all but the worst files that they are no programs.
-    match Loader::open(path, process.page_size()) {
-        Ok(loader) => loader.close(),
-        Err(trouble) => report.give_up(path, origin, trouble),
+    if let Err(trouble) = mapping::check(path, process.page_size()) {
+        report.give_up(path, origin, trouble);
     }
     let stack = process.stack;
     // SAFETY: the arguments follow `argc`, and the variables follow those and a null.

@@ -11,10 +11,6 @@ pub const HEADER_LEN: usize = 64;
 pub const PROGRAM_HEADER_LEN: usize = 56;
 /// Most program headers that are read; glibc's loader has 11.
 pub const PROGRAM_HEADERS_MAX: usize = 64;
-/// Most segments that are mapped; glibc's loader has 4.
-pub const SEGMENTS_MAX: usize = 16;
-/// A segment may need the end of the one before it, a hole and its own start.
-pub const ACTS_MAX: usize = SEGMENTS_MAX * 3;
 
 const ET_EXEC: u16 = 2;
 const ET_DYN: u16 = 3;
@@ -55,7 +51,7 @@ pub enum Fault {
 pub enum Malformed {
     /// The size, the number or the place of its program headers.
     ProgramHeaders,
-    /// It has no segment to map, or more than [`SEGMENTS_MAX`].
+    /// It has no segment to map.
     Segments,
     /// A segment's sizes, offset or alignment, or its place among the others.
     Segment,
@@ -166,10 +162,19 @@ pub struct Tail {
     pub len: usize,
 }
 
-/// How a loader is mapped: first [`Plan::reserve`], wherever the kernel likes; then each of [`Plan::acts`] over a part of
-/// that; then [`Plan::tails`] are zeroed.
+/// One step of a mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Map this.
+    Map(Act),
+    /// Zero this.
+    Clear(Tail),
+}
+
+/// How a loader is mapped: first [`Plan::reserve`], wherever the kernel likes; then each of [`Plan::steps`] over a part of
+/// that. It refers to the program header table, and has no memory of its own: the shim has little stack.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
+pub struct Plan<'a> {
     /// The first segment, mapped over the whole range: what comes after it in the file, and is only read, then lies
     /// where it should without another call.
     pub reserve: Act,
@@ -177,142 +182,105 @@ pub struct Plan {
     pub first: usize,
     /// Where execution begins, in bytes from the start of the range.
     pub entry: usize,
-    acts: [Act; ACTS_MAX],
-    acts_len: usize,
-    tails: [Tail; SEGMENTS_MAX],
-    tails_len: usize,
+    table: &'a [u8],
+    page: usize,
 }
 
-impl Plan {
+impl<'a> Plan<'a> {
     /// Plans the mapping of a file of `file_len` bytes from its header and its program header table.
-    pub fn new(header: Header, table: &[u8], file_len: usize, machine: Machine) -> Result<Plan, Fault> {
-        let malformed = |what| Err(Fault::Malformed(what));
+    pub fn new(
+        header: Header,
+        table: &'a [u8],
+        file_len: usize,
+        machine: Machine,
+    ) -> Result<Plan<'a>, Fault> {
+        const SEGMENT: Fault = Fault::Malformed(Malformed::Segment);
+        let page = machine.page_size;
         if table.len() != header.table_len {
             return Err(Fault::Truncated);
         }
-        let page = machine.page_size;
         if !page.is_power_of_two() {
-            return malformed(Malformed::Segment);
+            return Err(SEGMENT);
         }
-        let mut segments = [Segment::default(); SEGMENTS_MAX];
-        let segments = read_segments(table, file_len, page, &mut segments)?;
-        let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
-            return malformed(Malformed::Segments);
-        };
-        let executable = segments
-            .iter()
-            .any(|one| one.flags & PF_X != 0 && (one.address..one.file_end).contains(&header.entry));
-        if !executable {
-            return malformed(Malformed::Entry);
+        let mut first: Option<Segment> = None;
+        let mut end = 0;
+        let mut is_executable = false;
+        for header_bytes in table.as_chunks::<PROGRAM_HEADER_LEN>().0 {
+            if word(header_bytes, 0) == PT_INTERP {
+                return Err(Fault::NeedsLoader);
+            }
+            if !is_mapped(header_bytes) {
+                continue;
+            }
+            let segment = read_segment(header_bytes, page).ok_or(SEGMENT)?;
+            let file_len_needed = segment.offset.saturating_add(segment.file_end - segment.address);
+            if file_len_needed > file_len {
+                return Err(Fault::Truncated);
+            }
+            // The first is mapped over the whole range, so it must have something to map.
+            let is_empty_first = first.is_none() && segment.file_end == segment.address;
+            if page_start(segment.address, page) < end || is_empty_first {
+                return Err(SEGMENT);
+            }
+            end = page_end(segment.memory_end, page).ok_or(SEGMENT)?;
+            is_executable |=
+                segment.flags & PF_X != 0 && (segment.address..segment.file_end).contains(&header.entry);
+            first = first.or(Some(segment));
         }
+        let first = first.ok_or(Fault::Malformed(Malformed::Segments))?;
         let start = page_start(first.address, page);
-        let (Some(span), Some(entry)) = (
-            page_end(last.memory_end, page).and_then(|end| end.checked_sub(start)),
-            header.entry.checked_sub(start),
-        ) else {
-            return malformed(Malformed::Segment);
-        };
+        let entry = header.entry.checked_sub(start).filter(|_| is_executable);
+        let entry = entry.ok_or(Fault::Malformed(Malformed::Entry))?;
+        let len = end.checked_sub(start).ok_or(SEGMENT)?;
         let source = Source::File(page_start(first.offset, page));
-        let none = Act { at: 0, len: 0, flags: 0, source: Source::Hole };
-        let mut plan = Plan {
-            reserve: Act { at: 0, len: span, flags: first.flags, source },
-            first: start,
-            entry,
-            acts: [none; ACTS_MAX],
-            acts_len: 0,
-            tails: [Tail { at: 0, len: 0 }; SEGMENTS_MAX],
-            tails_len: 0,
-        };
+        Ok(Plan { reserve: Act { at: 0, len, flags: first.flags, source }, first: start, entry, table, page })
+    }
+
+    /// Gives each step, in this order, until one fails.
+    pub fn steps<E>(&self, mut each: impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
         let mut done = 0;
-        for segment in segments {
-            done = plan.place(segment, done, page).ok_or(Fault::Malformed(Malformed::Segment))?;
+        for header in self.table.as_chunks::<PROGRAM_HEADER_LEN>().0 {
+            // `new` has seen that each can be read.
+            let Some(segment) = read_segment(header, self.page).filter(|_| is_mapped(header)) else {
+                continue;
+            };
+            let mut map = |at: usize, end: usize, flags, source| {
+                let len = end.saturating_sub(at);
+                if len == 0 { Ok(()) } else { each(Step::Map(Act { at, len, flags, source })) }
+            };
+            let at = page_start(segment.address, self.page).wrapping_sub(self.first);
+            let file_end = segment.file_end.wrapping_sub(self.first);
+            let up = |address| page_end(address, self.page).unwrap_or(address);
+            let file_pages_end = if segment.file_end > segment.address { up(file_end) } else { at };
+            let end = up(segment.memory_end).wrapping_sub(self.first);
+            let file = Source::File(page_start(segment.offset, self.page));
+            map(done, at, 0, Source::Hole)?;
+            if !self.is_reserved(at, file, segment.flags) {
+                map(at, file_pages_end, segment.flags, file)?;
+            }
+            map(file_pages_end, end, segment.flags, Source::Zeros)?;
+            // Where the segment cannot be written, neither can the kernel's loader zero the rest of its page.
+            let has_zeros = segment.memory_end > segment.file_end && segment.flags & PF_W != 0;
+            if has_zeros && file_pages_end > file_end {
+                each(Step::Clear(Tail { at: file_end, len: file_pages_end - file_end }))?;
+            }
+            done = end;
         }
-        Ok(plan)
-    }
-
-    /// The mappings to make, in this order.
-    #[must_use]
-    pub fn acts(&self) -> &[Act] {
-        self.acts.get(..self.acts_len).unwrap_or_default()
-    }
-
-    /// The bytes to zero when all is mapped.
-    #[must_use]
-    pub fn tails(&self) -> &[Tail] {
-        self.tails.get(..self.tails_len).unwrap_or_default()
-    }
-
-    /// Adds what one segment needs. `done` is where the one before it ended, in bytes from the start; gives the same of
-    /// this one. Nothing where the numbers run over.
-    fn place(&mut self, segment: &Segment, done: usize, page: usize) -> Option<usize> {
-        let at = page_start(segment.address, page).checked_sub(self.first)?;
-        let file_end = segment.file_end.checked_sub(self.first)?;
-        let end = page_end(segment.memory_end, page)?.checked_sub(self.first)?;
-        let file_pages_end = if segment.file_end > segment.address { page_end(file_end, page)? } else { at };
-        self.act(done, at, 0, Source::Hole)?;
-        let file = Source::File(page_start(segment.offset, page));
-        if !self.reserved(at, file, segment.flags) {
-            self.act(at, file_pages_end, segment.flags, file)?;
-        }
-        // Where the segment cannot be written, neither can the kernel's loader zero the rest of its page.
-        if segment.memory_end > segment.file_end && segment.flags & PF_W != 0 && file_pages_end > file_end {
-            *self.tails.get_mut(self.tails_len)? = Tail { at: file_end, len: file_pages_end - file_end };
-            self.tails_len += 1;
-        }
-        self.act(file_pages_end, end, segment.flags, Source::Zeros)?;
-        Some(end)
+        Ok(())
     }
 
     /// Whether the reserving map has put this part of the file there already.
-    fn reserved(&self, at: usize, file: Source, flags: u32) -> bool {
+    fn is_reserved(&self, at: usize, file: Source, flags: u32) -> bool {
         let (Source::File(offset), Source::File(reserved)) = (file, self.reserve.source) else {
             return false;
         };
         flags == self.reserve.flags && reserved.checked_add(at) == Some(offset)
     }
-
-    /// Adds one mapping, if it is not empty.
-    fn act(&mut self, at: usize, end: usize, flags: u32, source: Source) -> Option<()> {
-        let len = end.checked_sub(at)?;
-        if len > 0 {
-            *self.acts.get_mut(self.acts_len)? = Act { at, len, flags, source };
-            self.acts_len += 1;
-        }
-        Some(())
-    }
 }
 
-/// Reads and checks the segments of a program header table.
-fn read_segments<'a>(
-    table: &[u8],
-    file_len: usize,
-    page: usize,
-    segments: &'a mut [Segment; SEGMENTS_MAX],
-) -> Result<&'a [Segment], Fault> {
-    let mut count = 0;
-    let mut free_from = 0;
-    for header in table.as_chunks::<PROGRAM_HEADER_LEN>().0 {
-        match word(header, 0) {
-            PT_INTERP => return Err(Fault::NeedsLoader),
-            PT_LOAD if address(header, 40) > 0 => {}
-            _ => continue,
-        }
-        let segment = read_segment(header, page).ok_or(Fault::Malformed(Malformed::Segment))?;
-        // Both ends are small enough for this: `read_segment` has added them up.
-        let file_len_needed = segment.offset.saturating_add(segment.file_end - segment.address);
-        if file_len_needed > file_len {
-            return Err(Fault::Truncated);
-        }
-        let is_empty_first = count == 0 && segment.file_end == segment.address;
-        if page_start(segment.address, page) < free_from || is_empty_first {
-            return Err(Fault::Malformed(Malformed::Segment));
-        }
-        free_from = page_end(segment.memory_end, page).ok_or(Fault::Malformed(Malformed::Segment))?;
-        let place = segments.get_mut(count).ok_or(Fault::Malformed(Malformed::Segments))?;
-        *place = segment;
-        count += 1;
-    }
-    Ok(segments.get(..count).unwrap_or_default())
+/// Whether a program header is of a segment that has anything to map.
+fn is_mapped(header: &[u8; PROGRAM_HEADER_LEN]) -> bool {
+    word(header, 0) == PT_LOAD && address(header, 40) > 0
 }
 
 /// Reads one program header; nothing where its numbers cannot be.
@@ -326,7 +294,7 @@ fn read_segment(header: &[u8; PROGRAM_HEADER_LEN], page: usize) -> Option<Segmen
         // A power of two, or none.
         && (align == 0 || align.is_power_of_two())
         // gABI: "p_vaddr should equal p_offset, modulo p_align"; for the kernel, modulo the page.
-        && offset % page == start % page
+        && (offset ^ start) & (page - 1) == 0
         // What the kernel's calls take has a sign.
         && i64::try_from(in_file).is_ok()
         && i64::try_from(memory_end).is_ok();

@@ -35,7 +35,6 @@ use pitstop_ld::message::Level;
 use pitstop_ld::search::Search;
 use pitstop_ld::stack::{self, Change, RECORD_LEN, Record};
 
-use mapping::Loader;
 use process::Process;
 use report::{Origin, Report, Trouble};
 
@@ -80,8 +79,7 @@ unsafe extern "C" fn begin(stack: *mut usize) -> Handover {
         by_hand::start(&process, report, path, origin);
     }
     let give_up = |trouble| -> ! { report.give_up(path, origin, trouble) };
-    let loader = Loader::open(path, process.page_size()).unwrap_or_else(|trouble| give_up(trouble));
-    let mapped = loader.map(report).unwrap_or_else(|trouble| give_up(trouble));
+    let mapped = mapping::map(path, process.page_size(), report).unwrap_or_else(|trouble| give_up(trouble));
     let (Some(base_at), Some(entry_at)) = (process.facts.base_at, process.facts.entry_at) else {
         give_up(Trouble::NoEntry)
     };

@@ -66,6 +66,7 @@ impl<W: FnMut(&[u8])> Message<W> {
     }
 
     /// Adds words of ours.
+    #[inline(never)]
     pub fn say(&mut self, words: &str) -> &mut Self {
         for byte in words.bytes() {
             self.push(byte);
@@ -74,6 +75,7 @@ impl<W: FnMut(&[u8])> Message<W> {
     }
 
     /// Adds what others have named. Control characters, which could steer a terminal, become `?`.
+    #[inline(never)]
     pub fn name(&mut self, name: &[u8]) -> &mut Self {
         for byte in name {
             self.push(if byte.is_ascii_control() { b'?' } else { *byte });
@@ -83,26 +85,27 @@ impl<W: FnMut(&[u8])> Message<W> {
 
     /// Adds a number, as a person writes it.
     pub fn number(&mut self, number: usize) -> &mut Self {
-        self.digits(number, 10)
+        self.digits::<10>(number)
     }
 
     /// Adds an address.
     pub fn address(&mut self, number: usize) -> &mut Self {
-        self.say("0x").digits(number, 16)
+        self.say("0x").digits::<16>(number)
     }
 
     /// Ends the line.
+    #[inline(never)]
     pub fn end(&mut self) {
         self.push(b'\n');
         self.flush();
     }
 
-    fn digits(&mut self, mut number: usize, base: usize) -> &mut Self {
+    fn digits<const BASE: usize>(&mut self, mut number: usize) -> &mut Self {
         let mut digits = [0_u8; 20];
         let mut from = digits.len();
         for place in digits.iter_mut().rev() {
-            *place = b"0123456789abcdef".get(number % base).copied().unwrap_or_default();
-            number /= base;
+            *place = b"0123456789abcdef".get(number % BASE).copied().unwrap_or_default();
+            number /= BASE;
             from -= 1;
             if number == 0 {
                 break;

@@ -85,15 +85,15 @@ impl<'a> Process<'a> {
 
 /// Looks for the program's own libraries, and puts the path into `buffer`. Gives its length, if there are any.
 pub(crate) fn find_farm(buffer: &mut [u8; PATH_MAX], report: Report<'_>) -> Option<usize> {
-    let mut program = [0; PATH_MAX];
-    let program = sys::read_link(PROGRAM, &mut program).ok()?;
-    for up in 0..=1 {
-        let Some(len) = farm::path(program, up, buffer) else { continue };
+    let mut len = sys::read_link(PROGRAM, buffer).ok()?.len();
+    for _ in 0..2 {
+        let place = farm::beside(buffer, len)?;
+        len = place.folder_len;
         let Ok(path) = CStr::from_bytes_until_nul(buffer) else { continue };
         let Ok(status) = sys::link_status(path) else { continue };
         let owner = sys::status(PROGRAM).ok()?.owner;
         if status.is_folder_or_link() && status.owner == owner {
-            return Some(len);
+            return Some(place.len);
         }
         report.line(Level::Warn, |line| {
             line.name(path.to_bytes()).say(" is passed over: ");

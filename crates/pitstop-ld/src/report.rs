@@ -49,19 +49,14 @@ fn write(text: &[u8]) {
 impl Report<'_> {
     /// A line to be filled, if this much is to be said.
     pub(crate) fn line(&self, level: Level, speak: impl FnOnce(&mut Message<fn(&[u8])>)) {
-        if level > self.level {
-            return;
+        if level <= self.level {
+            say_line(level, speak);
         }
-        let mut line = Message::new(write as fn(&[u8]));
-        line.say("pitstop-ld: ");
-        if level == Level::Warn {
-            line.say("warning: ");
-        }
-        speak(&mut line);
-        line.end();
     }
 
     /// Says why the program cannot be started and what mends it, and ends the process.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn give_up(&self, loader: &CStr, origin: Origin, trouble: Trouble) -> ! {
         // Whatever the level: nobody else will say it.
         let always = Report { level: Level::Error, ..*self };
@@ -103,6 +98,19 @@ impl Report<'_> {
     }
 }
 
+/// Out of line: its buffer has no place in the frames of a start that has nothing to say.
+#[cold]
+#[inline(never)]
+fn say_line(level: Level, speak: impl FnOnce(&mut Message<fn(&[u8])>)) {
+    let mut line = Message::new(write as fn(&[u8]));
+    line.say("pitstop-ld: ");
+    if level == Level::Warn {
+        line.say("warning: ");
+    }
+    speak(&mut line);
+    line.end();
+}
+
 fn say_error(line: &mut Message<fn(&[u8])>, act: &str, error: Errno) {
     line.say(act).say(": ");
     match error_text(error.0) {
@@ -129,7 +137,7 @@ fn say_fault(line: &mut Message<fn(&[u8])>, fault: Fault) {
         Fault::Truncated => line.say("it is truncated: it ends before the last byte of its segments"),
         Fault::Malformed(what) => line.say("it is malformed: ").say(match what {
             Malformed::ProgramHeaders => "its program headers have an impossible size, number or place",
-            Malformed::Segments => "it has no segments, or too many",
+            Malformed::Segments => "it has no segment to map",
             Malformed::Segment => "a segment has an impossible size, offset, alignment or place",
             Malformed::Entry => "its entry lies outside its code",
         }),

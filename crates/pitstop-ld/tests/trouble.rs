@@ -177,7 +177,7 @@ fn the_log_says_more_when_asked_and_what_is_no_level_is_named() {
     assert!(info.contains(&format!("pitstop-ld: the loader is {LOADER}, built in\n")), "{info}");
     assert!(info.contains("pitstop-ld: for the loader: LD_LIBRARY_PATH="), "{info}");
     assert!(said("debug").contains("the loader lies at 0x"));
-    assert!(said("trace").contains("pitstop-ld: mapped "));
+    assert!(said("trace").contains("pitstop-ld: maps "));
     let loud = "pitstop-ld: warning: NIX_LD_LOG=loud is none of off, error, warn, info, debug, trace\n";
     assert_eq!(said("loud"), loud);
 }

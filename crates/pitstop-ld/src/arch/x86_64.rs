@@ -14,7 +14,9 @@ pub(crate) const PAGE_SIZE: usize = 4096;
 pub(crate) const STACK_ALIGN: usize = 16;
 
 /// Bytes between the block that the kernel left and our own frames: the block can move down by as much.
-pub(crate) const ROOM: usize = 4096;
+///
+/// No more than most search paths need: each page of the stack that is touched for the first time costs a fault.
+pub(crate) const ROOM: usize = 1024;
 
 /// Numbers of the system calls (asm/unistd_64.h).
 pub(crate) mod number {
