@@ -116,7 +116,7 @@ unsafe fn lead_by_default(
     report: Report<'_>,
 ) -> Result<*mut usize, Trouble> {
     let mut farm = [0; process::PATH_MAX];
-    let len = process::find_farm(&mut farm, report).unwrap_or_default();
+    let len = process::find_farm(process, &mut farm, report).unwrap_or_default();
     let farm = farm.get(..len).unwrap_or_default();
     let search = Search { callers: process.callers_path(), farm, ours: DEFAULT_PATH.as_bytes() };
     // SAFETY: as the caller says.

@@ -8,14 +8,18 @@ use pitstop_ld::message::Level;
 use pitstop_ld::stack::Layout;
 use pitstop_ld::variables::Variables;
 
+use crate::arch;
 use crate::report::Report;
-use crate::{arch, sys};
+use crate::sys::{self, EINVAL};
 
 /// The longest path that the kernel takes, with its NUL.
 pub(crate) const PATH_MAX: usize = 4096;
 
 /// The program behind every process.
 const PROGRAM: &CStr = c"/proc/self/exe";
+
+/// Where a script's name stands at most: the kernel follows five interpreters, each with an argument (fs/binfmt_script.c).
+const SCRIPT_ARGUMENTS_MAX: usize = 10;
 
 /// What lies on the stack at the start.
 pub(crate) struct Process<'a> {
@@ -84,8 +88,12 @@ impl<'a> Process<'a> {
 }
 
 /// Looks for the program's own libraries, and puts the path into `buffer`. Gives its length, if there are any.
-pub(crate) fn find_farm(buffer: &mut [u8; PATH_MAX], report: Report<'_>) -> Option<usize> {
-    let mut len = sys::read_link(PROGRAM, buffer).ok()?.len();
+pub(crate) fn find_farm(
+    process: &Process<'_>,
+    buffer: &mut [u8; PATH_MAX],
+    report: Report<'_>,
+) -> Option<usize> {
+    let mut len = own_path(process, buffer)?;
     for _ in 0..2 {
         let place = farm::beside(buffer, len)?;
         len = place.folder_len;
@@ -105,4 +113,23 @@ pub(crate) fn find_farm(buffer: &mut [u8; PATH_MAX], report: Report<'_>) -> Opti
         });
     }
     None
+}
+
+/// Puts the path of the program's file into `buffer`, and gives its length.
+///
+/// The name under which it was started is that path where it is absolute and no link. `/proc/self/exe` always is, but to make
+/// the process's folder in /proc, and to remove it at the end, takes the kernel longer than all that the shim does for this
+/// otherwise. A script's name is not its interpreter's; that gets it among its arguments.
+fn own_path(process: &Process<'_>, buffer: &mut [u8; PATH_MAX]) -> Option<usize> {
+    let name = process.name.to_bytes();
+    let is_script =
+        process.arguments().skip(1).take(SCRIPT_ARGUMENTS_MAX).any(|argument| argument == process.name);
+    if name.starts_with(b"/") && !is_script && sys::read_link(process.name, buffer).err() == Some(EINVAL) {
+        let place = buffer.get_mut(..name.len())?;
+        for (place, byte) in place.iter_mut().zip(name) {
+            *place = *byte;
+        }
+        return Some(name.len());
+    }
+    Some(sys::read_link(PROGRAM, buffer).ok()?.len())
 }

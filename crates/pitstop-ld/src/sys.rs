@@ -10,6 +10,8 @@ pub(crate) struct Errno(pub(crate) usize);
 
 /// No such file or directory.
 pub(crate) const ENOENT: Errno = Errno(2);
+/// Of `readlink`: not a link.
+pub(crate) const EINVAL: Errno = Errno(22);
 /// Interrupted by a signal.
 const EINTR: Errno = Errno(4);
 

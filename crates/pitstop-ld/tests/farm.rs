@@ -63,6 +63,24 @@ fn the_callers_path_comes_before_it_and_our_variable_replaces_it() {
 }
 
 #[test]
+fn of_a_script_the_interpreters_folder_counts() {
+    let lab = Lab::new();
+    let (program, farm) = venv(&lab);
+    symlink(&farm, lab.path("venv/pitstop-libs")).unwrap();
+    fs::create_dir_all(lab.path("scripts/pitstop-libs")).unwrap();
+    let script = lab.path("scripts/run");
+    let text = format!("#!{} word\n", program.display());
+    succeed(
+        Command::new("sh")
+            .args(["-c", "printf %s \"$1\" > \"$0\" && chmod +x \"$0\""])
+            .arg(&script)
+            .arg(text),
+    );
+    let said = succeed(bare(&script).arg("more"));
+    assert!(said.contains(&format!("\nAword\nA{}\nAmore\n", script.display())), "{said}");
+}
+
+#[test]
 fn it_must_belong_to_the_programs_owner() {
     let lab = Lab::new();
     let (program, farm) = venv(&lab);
