@@ -1,0 +1,122 @@
+//! What the kernel tells a new process, read once.
+
+use core::ffi::CStr;
+
+use pitstop_ld::auxv::Facts;
+use pitstop_ld::farm;
+use pitstop_ld::message::Level;
+use pitstop_ld::search::Search;
+use pitstop_ld::stack::Layout;
+use pitstop_ld::variables::Variables;
+
+use crate::report::Report;
+use crate::{DEFAULT_PATH, arch, sys};
+
+/// The longest path that the kernel takes, with its NUL.
+pub(crate) const PATH_MAX: usize = 4096;
+
+/// The program behind every process.
+const PROGRAM: &CStr = c"/proc/self/exe";
+
+/// What lies on the stack at the start.
+pub(crate) struct Process<'a> {
+    pub(crate) stack: *mut usize,
+    pub(crate) layout: Layout,
+    pub(crate) facts: Facts,
+    /// None at all under `AT_SECURE`.
+    pub(crate) variables: Variables<'a>,
+    /// The name under which the program was started.
+    pub(crate) name: &'a CStr,
+}
+
+impl<'a> Process<'a> {
+    /// Reads it.
+    ///
+    /// # Safety
+    ///
+    /// `stack` is the stack pointer at the start of the process, and the texts that it leads to stay as they are for `'a`.
+    pub(crate) unsafe fn read(stack: *mut usize) -> Process<'a> {
+        // SAFETY: the kernel has put each part there, with its end.
+        let layout = Layout::measure(|index| unsafe { *stack.add(index) });
+        let vector = layout.vector();
+        // SAFETY: the range has just been measured; nobody writes to it while the slice is read.
+        let facts =
+            Facts::read(unsafe { core::slice::from_raw_parts(stack.add(vector.start), vector.len()) });
+        let mut variables = Variables::default();
+        if !facts.secure {
+            // SAFETY: the range has just been measured.
+            let pointers =
+                unsafe { core::slice::from_raw_parts(stack.add(layout.variables_start()), layout.variables) };
+            for (index, pointer) in pointers.iter().enumerate() {
+                let text = *pointer as *const u8;
+                // SAFETY: the kernel has put a text with its NUL there. Looking at the first byte saves reading all of
+                // them to their ends.
+                if Variables::may_begin_with(unsafe { *text }) {
+                    // SAFETY: the same.
+                    variables.note(index, unsafe { CStr::from_ptr(text.cast()) }, arch::SYSTEM.as_bytes());
+                }
+            }
+        }
+        let name = if facts.name == 0 {
+            c"a program without a name"
+        } else {
+            // SAFETY: the kernel has put a text with its NUL there.
+            unsafe { CStr::from_ptr(facts.name as *const _) }
+        };
+        Process { stack, layout, facts, variables, name }
+    }
+
+    /// Bytes of a page.
+    pub(crate) fn page_size(&self) -> usize {
+        if self.facts.page_size == 0 { arch::PAGE_SIZE } else { self.facts.page_size }
+    }
+
+    /// The arguments, with the program's own name first.
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = &'a CStr> {
+        let stack = self.stack;
+        // SAFETY: `argc` pointers follow `argc`, each to a text with its NUL.
+        (1..=self.layout.arguments).map(move |index| unsafe { CStr::from_ptr(*stack.add(index) as *const _) })
+    }
+
+    /// The caller's own `LD_LIBRARY_PATH`; empty where unset.
+    pub(crate) fn callers_path(&self) -> &'a [u8] {
+        self.variables.search.map_or(b"", |(_, value)| value.to_bytes())
+    }
+
+    /// The path that the real loader is to search. `buffer` takes the path of a farm.
+    pub(crate) fn search<'b>(&self, buffer: &'b mut [u8; PATH_MAX], report: Report<'_>) -> Search<'b>
+    where
+        'a: 'b,
+    {
+        let callers = self.callers_path();
+        if let Some(path) = self.variables.path() {
+            return Search { callers, farm: b"", ours: path.to_bytes() };
+        }
+        let len = find_farm(buffer, report).unwrap_or_default();
+        Search { callers, farm: buffer.get(..len).unwrap_or_default(), ours: DEFAULT_PATH.as_bytes() }
+    }
+}
+
+/// Looks for the program's own libraries, and puts the path into `buffer`. Gives its length, if there are any.
+fn find_farm(buffer: &mut [u8; PATH_MAX], report: Report<'_>) -> Option<usize> {
+    let mut program = [0; PATH_MAX];
+    let program = sys::read_link(PROGRAM, &mut program).ok()?;
+    for up in 0..=1 {
+        let Some(len) = farm::path(program, up, buffer) else { continue };
+        let Ok(path) = CStr::from_bytes_until_nul(buffer) else { continue };
+        let Ok(status) = sys::link_status(path) else { continue };
+        let owner = sys::status(PROGRAM).ok()?.owner;
+        if status.is_folder_or_link() && status.owner == owner {
+            return Some(len);
+        }
+        report.line(Level::Warn, |line| {
+            line.name(path.to_bytes()).say(" is passed over: ");
+            line.say(if status.owner == owner {
+                "it is neither a folder nor a link to one"
+            } else {
+                "it does not belong to the program's owner"
+            });
+        });
+    }
+    None
+}
