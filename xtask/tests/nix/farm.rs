@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use nixbox::{Machine, Nixbox};
+use nixbox::{Machine, MachineBuilder, Nixbox};
 
 use crate::root;
 
@@ -11,16 +11,16 @@ pub(crate) fn nixbox() -> &'static Nixbox {
     OPENED.get_or_init(|| Nixbox::open(&mut |_| {}).unwrap_or_else(|error| panic!("{error}")))
 }
 
-/// A machine that has this tree's Nix files at `/tree`.
+/// Shows this tree's Nix files, and what they read, at `/tree`.
+pub(crate) fn with_tree(mut machine: MachineBuilder<'static>) -> MachineBuilder<'static> {
+    for part in ["nix", "xtask/tests/nix", "Cargo.toml"] {
+        machine = machine.bind(root().join(part), format!("/tree/{part}"), false);
+    }
+    machine
+}
+
 fn machine() -> Machine<'static> {
-    let nix = root().join("nix");
-    let stand = root().join("xtask/tests/nix");
-    nixbox()
-        .machine()
-        .bind(nix, "/tree/nix", false)
-        .bind(stand, "/tree/xtask/tests/nix", false)
-        .start()
-        .unwrap()
+    with_tree(nixbox().machine()).start().unwrap()
 }
 
 fn sh(machine: &Machine, script: &str) -> String {

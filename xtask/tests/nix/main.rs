@@ -6,6 +6,7 @@ mod farm;
 mod flake;
 mod home;
 mod libraries;
+mod machine;
 mod module;
 
 use std::ffi::OsStr;
