@@ -11,8 +11,8 @@ pub const HEADER_LEN: usize = 64;
 pub const PROGRAM_HEADER_LEN: usize = 56;
 /// Most program headers that are read; glibc's loader has 11.
 pub const PROGRAM_HEADERS_MAX: usize = 64;
-/// Most segments that are mapped; glibc's loader has 4.
-pub const SEGMENTS_MAX: usize = 16;
+/// Most segments that are mapped; glibc's loader has 4. The plan lies on the stack, whose every page costs a fault.
+pub const SEGMENTS_MAX: usize = 8;
 /// A segment may need the end of the one before it, a hole and its own start.
 pub const ACTS_MAX: usize = SEGMENTS_MAX * 3;
 

@@ -90,11 +90,10 @@ unsafe extern "C" fn begin(stack: *mut usize) -> Handover {
     if process.facts.secure {
         return Handover { entry: mapped.entry, stack };
     }
-    let mut farm = [0; process::PATH_MAX];
-    let search = process.search(&mut farm, report);
-    // SAFETY: as the caller says, and nothing else refers to the block.
-    let stack =
-        unsafe { lead(&process, search, entry_at, report) }.unwrap_or_else(|trouble| give_up(trouble));
+    let stack = process
+        // SAFETY: as the caller says, and nothing else refers to the block.
+        .with_search(report, |search| unsafe { lead(&process, search, entry_at, report) })
+        .unwrap_or_else(|trouble| give_up(trouble));
     Handover { entry: mapped.entry, stack }
 }
 
@@ -115,6 +114,7 @@ fn loader_path<'a>(process: &Process<'a>) -> (&'a CStr, Origin) {
 /// # Safety
 ///
 /// The block of the process, and [`arch::ROOM`] bytes below it, are there and nobody else's.
+#[inline(never)]
 unsafe fn lead(
     process: &Process<'_>,
     search: Search<'_>,

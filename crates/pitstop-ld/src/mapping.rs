@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use pitstop_ld::elf::{self, Header, Machine, PF_R, PF_W, PF_X, Plan, Source};
+use pitstop_ld::elf::{self, Fault, Header, Machine, PF_R, PF_W, PF_X, Plan, Source};
 use pitstop_ld::message::Level;
 
 use crate::arch;
@@ -43,11 +43,7 @@ impl Loader {
         let table = first.get(header.table_offset..).and_then(|rest| rest.get(..header.table_len));
         let plan = match table {
             Some(table) => Plan::new(header, table, length, machine),
-            None => {
-                let mut far = [0; elf::PROGRAM_HEADERS_MAX * elf::PROGRAM_HEADER_LEN];
-                let far = far.get_mut(..header.table_len).unwrap_or_default();
-                Plan::new(header, read(file, far, header.table_offset)?, length, machine)
-            }
+            None => plan_far(file, header, length, machine)?,
         };
         Ok(Loader { file, plan: plan.map_err(Trouble::Fault)? })
     }
@@ -108,18 +104,35 @@ fn read(file: usize, buffer: &mut [u8], offset: usize) -> Result<&[u8], Trouble>
 /// compiler wrapper, and so do we.
 fn open(path: &CStr) -> Result<usize, Errno> {
     let opened = sys::open(path);
-    if opened == Err(ENOENT)
-        && let Some(shorter) = path.to_bytes().strip_suffix(b"\n")
-    {
-        let mut buffer = [0; PATH_MAX];
-        if let Some(place) = buffer.get_mut(..shorter.len()) {
-            place.iter_mut().zip(shorter).for_each(|(place, byte)| *place = *byte);
-            if let Ok(shorter) = CStr::from_bytes_until_nul(&buffer) {
-                return sys::open(shorter);
-            }
-        }
+    match path.to_bytes().strip_suffix(b"\n") {
+        Some(shorter) if opened == Err(ENOENT) => open_shorter(shorter).unwrap_or(opened),
+        _ => opened,
     }
-    opened
+}
+
+/// Opens the file of a name that has no NUL yet, if it is not too long.
+#[cold]
+#[inline(never)]
+fn open_shorter(name: &[u8]) -> Option<Result<usize, Errno>> {
+    let mut buffer = [0; PATH_MAX];
+    let place = buffer.get_mut(..name.len())?;
+    place.iter_mut().zip(name).for_each(|(place, byte)| *place = *byte);
+    CStr::from_bytes_until_nul(&buffer).ok().map(sys::open)
+}
+
+/// Plans the mapping of a file whose program headers lie far from its beginning. By itself, for its buffer takes a page of
+/// the stack.
+#[cold]
+#[inline(never)]
+fn plan_far(
+    file: usize,
+    header: Header,
+    length: usize,
+    machine: Machine,
+) -> Result<Result<Plan, Fault>, Trouble> {
+    let mut far = [0; elf::PROGRAM_HEADERS_MAX * elf::PROGRAM_HEADER_LEN];
+    let far = far.get_mut(..header.table_len).unwrap_or_default();
+    Ok(Plan::new(header, read(file, far, header.table_offset)?, length, machine))
 }
 
 /// Whether a file begins as the shim does: it would look for its loader, find itself, and so on for ever.

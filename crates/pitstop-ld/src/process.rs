@@ -83,21 +83,27 @@ impl<'a> Process<'a> {
         self.variables.search.map_or(b"", |(_, value)| value.to_bytes())
     }
 
-    /// The path that the real loader is to search. `buffer` takes the path of a farm.
-    pub(crate) fn search<'b>(&self, buffer: &'b mut [u8; PATH_MAX], report: Report<'_>) -> Search<'b>
-    where
-        'a: 'b,
-    {
-        let callers = self.callers_path();
-        if let Some(path) = self.variables.path() {
-            return Search { callers, farm: b"", ours: path.to_bytes() };
+    /// Does something with the path that the real loader is to search.
+    pub(crate) fn with_search<T>(&self, report: Report<'_>, act: impl FnOnce(Search<'_>) -> T) -> T {
+        match self.variables.path() {
+            Some(path) => act(Search { callers: self.callers_path(), farm: b"", ours: path.to_bytes() }),
+            _ => self.with_farm(report, act),
         }
-        let len = find_farm(buffer, report).unwrap_or_default();
-        Search { callers, farm: buffer.get(..len).unwrap_or_default(), ours: DEFAULT_PATH.as_bytes() }
+    }
+
+    /// The same, with the farm that lies beside the program. By itself, so that its buffers take no page of the stack of
+    /// who needs none.
+    #[inline(never)]
+    fn with_farm<T>(&self, report: Report<'_>, act: impl FnOnce(Search<'_>) -> T) -> T {
+        let mut buffer = [0; PATH_MAX];
+        let len = find_farm(&mut buffer, report).unwrap_or_default();
+        let farm = buffer.get(..len).unwrap_or_default();
+        act(Search { callers: self.callers_path(), farm, ours: DEFAULT_PATH.as_bytes() })
     }
 }
 
 /// Looks for the program's own libraries, and puts the path into `buffer`. Gives its length, if there are any.
+#[inline(never)]
 fn find_farm(buffer: &mut [u8; PATH_MAX], report: Report<'_>) -> Option<usize> {
     let mut program = [0; PATH_MAX];
     let program = sys::read_link(PROGRAM, &mut program).ok()?;
