@@ -13,6 +13,18 @@ pub(super) const USAGE: &str = "cargo xtask bench shim [--shim PATH] [--peer NAM
 const LAUNCHER: &str = include_str!("shim/launcher.c");
 /// A loader that is nothing but its end, so that all the time is the shim's.
 const NO_LOADER: &str = "__asm__(\".globl _start\\n_start: mov $60, %eax\\n mov $7, %edi\\n syscall\");";
+/// All of it in one segment, so that there is as little to map as can be.
+const NO_LOADER_LAYOUT: &str = "ENTRY(_start)
+     PHDRS { text PT_LOAD FILEHDR PHDRS FLAGS(5); dynamic PT_DYNAMIC FLAGS(4); stack PT_GNU_STACK FLAGS(6); }
+     SECTIONS {
+       . = SIZEOF_HEADERS;
+       .gnu.hash : { *(.gnu.hash) } :text
+       .dynsym : { *(.dynsym) } :text
+       .dynstr : { *(.dynstr) } :text
+       .text : { *(.text*) } :text
+       .dynamic : { *(.dynamic) } :text :dynamic
+       /DISCARD/ : { *(.note*) *(.comment) *(.eh_frame*) }
+     }";
 /// A program with a loader; it ends as the loader without a program does.
 const PROGRAM: &str = "int main(void) { return 7; }";
 /// What both end with, so that a program that never reached its loader is noticed.
@@ -68,7 +80,11 @@ pub(super) fn run_words(words: &[&str]) -> Result<()> {
     let mut shims = vec![("pitstop-ld".to_owned(), ours)];
     shims.extend(options.peers);
     let room = Room::new()?;
-    let no_loader = room.compile("no-loader", NO_LOADER, &["-nostdlib", "-static-pie"])?;
+    let layout = room.folder.join("no-loader.ld");
+    std::fs::write(&layout, NO_LOADER_LAYOUT)?;
+    let script = format!("-Wl,-T,{}", layout.display());
+    let no_loader =
+        room.compile("no-loader", NO_LOADER, &["-nostdlib", "-static-pie", "-Wl,--build-id=none", &script])?;
     let glibc = Path::new("/lib64/ld-linux-x86-64.so.2");
 
     let mut text = format!("{}\n", report::machine(&[]));
