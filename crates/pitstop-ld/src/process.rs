@@ -86,7 +86,10 @@ impl<'a> Process<'a> {
     /// Does something with the path that the real loader is to search.
     pub(crate) fn with_search<T>(&self, report: Report<'_>, act: impl FnOnce(Search<'_>) -> T) -> T {
         match self.variables.path() {
-            Some(path) => act(Search { callers: self.callers_path(), farm: b"", ours: path.to_bytes() }),
+            // The default itself is what NixOS's module sets for every session: nobody's choice for this program.
+            Some(path) if path.to_bytes() != DEFAULT_PATH.as_bytes() => {
+                act(Search { callers: self.callers_path(), farm: b"", ours: path.to_bytes() })
+            }
             _ => self.with_farm(report, act),
         }
     }

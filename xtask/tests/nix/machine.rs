@@ -173,6 +173,30 @@ fn the_variables_of_nix_ld_mean_what_they_meant() {
     }
 }
 
+/// A farm beside a program is for that program alone; the variables of a session, which name the system's farm, do not hide it.
+#[test]
+fn a_program_finds_the_libraries_beside_it_in_a_session_too() {
+    let machine = nixos(&[]);
+    let home = machine.home();
+    std::fs::create_dir_all(home.join("app/pitstop-libs")).unwrap();
+    let gcc = |source: &str, arguments: &[&str]| {
+        std::fs::write(home.join("code.c"), source).unwrap();
+        let status = Command::new("gcc").current_dir(home).arg("code.c").args(arguments).status().unwrap();
+        assert!(status.success());
+    };
+    gcc(
+        "int own(void) { return 7; }",
+        &["-shared", "-Wl,-soname,libown.so.1", "-o", "app/pitstop-libs/libown.so.1"],
+    );
+    gcc(
+        "#include <stdio.h>\nint own(void); int main(void) { printf(\"%d\\n\", own()); }",
+        &["-o", "app/program", "app/pitstop-libs/libown.so.1"],
+    );
+    assert_eq!(both_ways(&machine, "app/program"), "7\n");
+    let elsewhere = run(&machine, "NIX_LD_LIBRARY_PATH=/nowhere", "app/program");
+    assert!(elsewhere.stderr.contains("libown.so.1: cannot open shared object file"), "{}", elsewhere.stderr);
+}
+
 #[test]
 fn nix_ld_module_takes_the_shim_for_its_package() {
     let machine = nixos(&[]);
