@@ -44,17 +44,19 @@ pub(crate) fn start(process: &Process<'_>, report: Report<'_>, path: &CStr, orig
         report.line(Level::Info, |line| {
             line.say("--library-path ").name(value.strip_suffix(b"\0").unwrap_or_default());
         });
-        // The loader's name moves down by two, over `argc` and the word below it, which makes place for two arguments.
+        // The list begins two words earlier, at the one below `argc`, which makes place for two arguments.
         //
         // SAFETY: those words, and the first argument's, are nobody else's: room lies below the block.
         unsafe {
-            let name = *arguments;
             arguments = arguments.sub(2);
-            *arguments = name;
             *arguments.add(1) = OPTION.as_ptr() as usize;
             *arguments.add(2) = value.as_ptr() as usize;
         }
     }
+    // The real loader takes the first argument for its own path, and so do those who look for its symbols.
+    //
+    // SAFETY: the word is the first argument's, or the one below `argc`.
+    unsafe { *arguments = path.as_ptr() as usize };
     // SAFETY: both lists are the kernel's own, with their ends; what was put in leads to texts with a NUL.
     let error = unsafe { sys::execute(path, arguments, variables) };
     report.give_up(path, origin, Trouble::Kernel("cannot be executed", error))

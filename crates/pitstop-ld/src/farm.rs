@@ -20,7 +20,9 @@ pub fn path(program: &[u8], up: usize, buffer: &mut [u8]) -> Option<usize> {
     let len = folder.len() + NAME.len();
     let place = buffer.get_mut(..=len)?;
     let text = folder.iter().chain(NAME).chain(b"\0");
-    place.iter_mut().zip(text).for_each(|(place, byte)| *place = *byte);
+    for (place, byte) in place.iter_mut().zip(text) {
+        *place = *byte;
+    }
     Some(len)
 }
 
@@ -36,18 +38,18 @@ mod tests {
         })
     }
 
-    fn padded(text: &str) -> Option<[u8; 32]> {
+    fn padded(text: &str) -> [u8; 32] {
         let mut buffer = [0; 32];
         buffer[..text.len()].copy_from_slice(text.as_bytes());
-        Some(buffer)
+        buffer
     }
 
     #[test]
     fn a_farm_lies_in_the_programs_folder_or_its_parent() {
-        assert_eq!(shown("/venv/bin/ruff", 0), padded("/venv/bin/pitstop-libs"));
-        assert_eq!(shown("/venv/bin/ruff", 1), padded("/venv/pitstop-libs"));
-        assert_eq!(shown("/bin/ruff", 1), padded("/pitstop-libs"));
-        assert_eq!(shown("/ruff", 0), padded("/pitstop-libs"));
+        assert_eq!(shown("/venv/bin/ruff", 0), Some(padded("/venv/bin/pitstop-libs")));
+        assert_eq!(shown("/venv/bin/ruff", 1), Some(padded("/venv/pitstop-libs")));
+        assert_eq!(shown("/bin/ruff", 1), Some(padded("/pitstop-libs")));
+        assert_eq!(shown("/ruff", 0), Some(padded("/pitstop-libs")));
         assert_eq!(shown("/ruff", 1), None, "the root has no parent");
     }
 

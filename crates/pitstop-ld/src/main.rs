@@ -90,11 +90,40 @@ unsafe extern "C" fn begin(stack: *mut usize) -> Handover {
     if process.facts.secure {
         return Handover { entry: mapped.entry, stack };
     }
-    let stack = process
-        // SAFETY: as the caller says, and nothing else refers to the block.
-        .with_search(report, |search| unsafe { lead(&process, search, entry_at, report) })
-        .unwrap_or_else(|trouble| give_up(trouble));
-    Handover { entry: mapped.entry, stack }
+    let ours = process.variables.path();
+    // SAFETY: as the caller says, and nothing else refers to the block.
+    let stack = unsafe {
+        match ours {
+            // The default itself is what NixOS's module sets for every session: nobody's choice for this program.
+            Some(path) if path.to_bytes() != DEFAULT_PATH.as_bytes() => {
+                let search = Search { callers: process.callers_path(), farm: b"", ours: path.to_bytes() };
+                lead(&process, search, entry_at, report)
+            }
+            _ => lead_by_default(&process, entry_at, report),
+        }
+    };
+    Handover { entry: mapped.entry, stack: stack.unwrap_or_else(|trouble| give_up(trouble)) }
+}
+
+/// [`lead`] where no variable names a path: with the program's own libraries, if it has any, and the default path.
+///
+/// Not part of `begin`, whose frame would take up pages of the stack for the buffer even where it is not needed.
+///
+/// # Safety
+///
+/// As for [`lead`].
+#[inline(never)]
+unsafe fn lead_by_default(
+    process: &Process<'_>,
+    entry_at: usize,
+    report: Report<'_>,
+) -> Result<*mut usize, Trouble> {
+    let mut farm = [0; process::PATH_MAX];
+    let len = process::find_farm(&mut farm, report).unwrap_or_default();
+    let farm = farm.get(..len).unwrap_or_default();
+    let search = Search { callers: process.callers_path(), farm, ours: DEFAULT_PATH.as_bytes() };
+    // SAFETY: as the caller says.
+    unsafe { lead(process, search, entry_at, report) }
 }
 
 /// The loader to hand over to, and who names it.

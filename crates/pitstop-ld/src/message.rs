@@ -67,13 +67,17 @@ impl<W: FnMut(&[u8])> Message<W> {
 
     /// Adds words of ours.
     pub fn say(&mut self, words: &str) -> &mut Self {
-        words.bytes().for_each(|byte| self.push(byte));
+        for byte in words.bytes() {
+            self.push(byte);
+        }
         self
     }
 
     /// Adds what others have named. Control characters, which could steer a terminal, become `?`.
     pub fn name(&mut self, name: &[u8]) -> &mut Self {
-        name.iter().for_each(|byte| self.push(if byte.is_ascii_control() { b'?' } else { *byte }));
+        for byte in name {
+            self.push(if byte.is_ascii_control() { b'?' } else { *byte });
+        }
         self
     }
 
@@ -97,16 +101,16 @@ impl<W: FnMut(&[u8])> Message<W> {
         let mut digits = [0_u8; 20];
         let mut from = digits.len();
         for place in digits.iter_mut().rev() {
-            // Less than 16.
-            let digit = (number % base) as u8;
-            *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+            *place = b"0123456789abcdef".get(number % base).copied().unwrap_or_default();
             number /= base;
             from -= 1;
             if number == 0 {
                 break;
             }
         }
-        digits.iter().skip(from).for_each(|digit| self.push(*digit));
+        for digit in digits.iter().skip(from) {
+            self.push(*digit);
+        }
         self
     }
 

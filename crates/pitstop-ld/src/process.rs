@@ -5,12 +5,11 @@ use core::ffi::CStr;
 use pitstop_ld::auxv::Facts;
 use pitstop_ld::farm;
 use pitstop_ld::message::Level;
-use pitstop_ld::search::Search;
 use pitstop_ld::stack::Layout;
 use pitstop_ld::variables::Variables;
 
 use crate::report::Report;
-use crate::{DEFAULT_PATH, arch, sys};
+use crate::{arch, sys};
 
 /// The longest path that the kernel takes, with its NUL.
 pub(crate) const PATH_MAX: usize = 4096;
@@ -82,32 +81,11 @@ impl<'a> Process<'a> {
     pub(crate) fn callers_path(&self) -> &'a [u8] {
         self.variables.search.map_or(b"", |(_, value)| value.to_bytes())
     }
-
-    /// Does something with the path that the real loader is to search.
-    pub(crate) fn with_search<T>(&self, report: Report<'_>, act: impl FnOnce(Search<'_>) -> T) -> T {
-        match self.variables.path() {
-            // The default itself is what NixOS's module sets for every session: nobody's choice for this program.
-            Some(path) if path.to_bytes() != DEFAULT_PATH.as_bytes() => {
-                act(Search { callers: self.callers_path(), farm: b"", ours: path.to_bytes() })
-            }
-            _ => self.with_farm(report, act),
-        }
-    }
-
-    /// The same, with the farm that lies beside the program. By itself, so that its buffers take no page of the stack of
-    /// who needs none.
-    #[inline(never)]
-    fn with_farm<T>(&self, report: Report<'_>, act: impl FnOnce(Search<'_>) -> T) -> T {
-        let mut buffer = [0; PATH_MAX];
-        let len = find_farm(&mut buffer, report).unwrap_or_default();
-        let farm = buffer.get(..len).unwrap_or_default();
-        act(Search { callers: self.callers_path(), farm, ours: DEFAULT_PATH.as_bytes() })
-    }
 }
 
 /// Looks for the program's own libraries, and puts the path into `buffer`. Gives its length, if there are any.
 #[inline(never)]
-fn find_farm(buffer: &mut [u8; PATH_MAX], report: Report<'_>) -> Option<usize> {
+pub(crate) fn find_farm(buffer: &mut [u8; PATH_MAX], report: Report<'_>) -> Option<usize> {
     let mut program = [0; PATH_MAX];
     let program = sys::read_link(PROGRAM, &mut program).ok()?;
     for up in 0..=1 {

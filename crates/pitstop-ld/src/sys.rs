@@ -153,8 +153,8 @@ fn status_by(call: usize, path: &CStr) -> Result<Status, Errno> {
     // SAFETY: the path ends with a NUL; the kernel writes one `struct stat`, which is as long as `words`.
     result(unsafe { syscall(call, [path.as_ptr() as usize, words.as_mut_ptr() as usize, 0, 0, 0, 0]) })?;
     let both = words.get(STAT_MODE_AND_OWNER).copied().unwrap_or_default();
-    // The low half and the high half.
-    Ok(Status { mode: both as u32, owner: (both >> 32) as u32 })
+    let [low, high] = *both.to_ne_bytes().as_chunks::<4>().0 else { return Err(ENOENT) };
+    Ok(Status { mode: u32::from_ne_bytes(low), owner: u32::from_ne_bytes(high) })
 }
 
 /// Writes to standard error. A failure leaves nobody to tell.

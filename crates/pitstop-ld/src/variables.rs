@@ -135,7 +135,9 @@ mod tests {
             c"",
         ];
         let mut found = Variables::default();
-        all.iter().for_each(|variable| found.note(0, variable, b"x86_64_linux"));
+        for variable in all {
+            found.note(0, variable, b"x86_64_linux");
+        }
         assert_eq!(found, Variables::default());
     }
 

@@ -148,16 +148,16 @@ pub(crate) fn own_header() -> *const u8 {
 /// # Safety
 ///
 /// As the call itself: what it reads and writes must be there.
-#[inline(always)]
+#[inline]
 pub(crate) unsafe fn syscall(number: usize, arguments: [usize; 6]) -> usize {
-    let [a, b, c, d, e, f] = arguments;
+    let [first, second, third, fourth, fifth, sixth] = arguments;
     let result;
     // SAFETY: the kernel keeps every register but these; for memory the caller answers.
     unsafe {
         asm!(
             "syscall",
             inlateout("rax") number => result,
-            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
+            in("rdi") first, in("rsi") second, in("rdx") third, in("r10") fourth, in("r8") fifth, in("r9") sixth,
             lateout("rcx") _, lateout("r11") _,
             options(nostack)
         );
