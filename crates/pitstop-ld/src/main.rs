@@ -92,11 +92,12 @@ unsafe extern "C" fn begin(stack: *mut usize) -> Handover {
     // SAFETY: as the caller says, and nothing else refers to the block.
     let stack = unsafe {
         match ours {
-            Some(path) => {
+            // The default itself is what the NixOS module sets in every session: nobody's choice for this program.
+            Some(path) if path.to_bytes() != DEFAULT_PATH.as_bytes() => {
                 let search = Search { callers: process.callers_path(), farm: b"", ours: path.to_bytes() };
                 lead(&process, search, entry_at, report)
             }
-            None => lead_by_default(&process, entry_at, report),
+            _ => lead_by_default(&process, entry_at, report),
         }
     };
     Handover { entry: mapped.entry, stack: stack.unwrap_or_else(|trouble| give_up(trouble)) }
