@@ -16,7 +16,8 @@ use crate::files::{SystemFiles, defines_symbol};
 use crate::loader::{self, AskError};
 use crate::metadata;
 use crate::python::{self, PythonError};
-use crate::walk::{self, Tree, walk};
+use crate::walk::{self, NativeFile, Tree, walk};
+use crate::wheels::LaidOut;
 
 /// Whether programs may be run to learn about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,13 +96,33 @@ pub struct Survey {
 impl Survey {
     /// Looks at an environment. Python is asked while its files are read.
     pub fn of(environment: Environment, asking: Asking) -> Result<Self, SurveyError> {
+        Self::with(environment, asking, Vec::new(), &HashSet::new())
+    }
+
+    /// Looks at wheels that were laid out, as if they were installed for that Python.
+    pub fn of_wheels(wheels: &mut LaidOut, python: &Path, asking: Asking) -> Result<Self, SurveyError> {
+        let environment = wheels.environment(python, None);
+        let natives = std::mem::take(&mut wheels.natives);
+        let mut survey = Self::with(environment, asking, natives, &wheels.modules)?;
+        survey.unread.append(&mut wheels.unread);
+        Ok(survey)
+    }
+
+    /// `besides` are native files that are not on disk: paths below the environment, and which of them are modules.
+    fn with(
+        environment: Environment,
+        asking: Asking,
+        besides: Vec<NativeFile>,
+        modules: &HashSet<PathBuf>,
+    ) -> Result<Self, SurveyError> {
         let files = SystemFiles::new();
-        let (asked, tree) = std::thread::scope(|scope| {
+        let (asked, mut tree) = std::thread::scope(|scope| {
             let asked = scope.spawn(|| ask_python(&environment, asking, &files));
             let tree = walk(&environment.root, walk::DEFAULT_THREADS);
             (asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tree)
         });
         let (python, python_trouble, loader) = asked?;
+        tree.files.extend(besides);
         files.remember(&tree);
 
         let mut unread: Vec<Unread> = tree
@@ -120,7 +141,8 @@ impl Survey {
                 // What only a link leads to is the base Python's, or another environment's.
                 _ if file.outside => {}
                 Ok(elf) => {
-                    let role = role_of(&path, elf, &python.extension_suffixes);
+                    let is_module = modules.contains(&file.path);
+                    let role = role_of(&path, elf, &python.extension_suffixes, is_module);
                     natives.push(Native { path, id: file.id, elf: elf.clone(), role, package: None });
                 }
                 Err(error) => unread.push(Unread { path, cause: error.to_string() }),
@@ -328,11 +350,12 @@ fn triplet() -> String {
     format!("{}-linux-gnu", std::env::consts::ARCH)
 }
 
-fn role_of(path: &Path, elf: &Elf, suffixes: &[String]) -> Role {
+/// `is_module` where that is known already.
+fn role_of(path: &Path, elf: &Elf, suffixes: &[String], is_module: bool) -> Role {
     classify(path, elf, suffixes, |stem| {
         let name = format!("PyInit_{stem}");
         // A file that cannot be read any more is no module.
-        matches!(defines_symbol(path, name.as_bytes()), Ok(Ok(true)))
+        is_module || matches!(defines_symbol(path, name.as_bytes()), Ok(Ok(true)))
     })
 }
 
