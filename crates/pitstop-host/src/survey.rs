@@ -8,8 +8,8 @@ use bstr::{BString, ByteSlice};
 use pitstop_core::diagnose::{Diagnosis, Question, diagnose, libraries_of_python, loadings};
 use pitstop_core::elf::Elf;
 use pitstop_core::files::{Files, Opened};
-use pitstop_core::ldso::{self, Loader, Loading, Process, StartError};
-use pitstop_core::targets::{Native, Owner, Owners, Python, Role, classify};
+use pitstop_core::ldso::{self, Flavour, Loader, Loading, Process, StartError};
+use pitstop_core::targets::{Interpreter, Libc, Native, Owner, Owners, Python, Role, classify};
 
 use crate::environment::Environment;
 use crate::files::{SystemFiles, defines_symbol};
@@ -100,8 +100,8 @@ impl Survey {
     }
 
     /// Looks at wheels that were laid out, as if they were installed for that Python.
-    pub fn of_wheels(wheels: &mut LaidOut, python: &Path, asking: Asking) -> Result<Self, SurveyError> {
-        let environment = wheels.environment(python, None);
+    pub fn of_wheels(wheels: &mut LaidOut, python: &Python, asking: Asking) -> Result<Self, SurveyError> {
+        let environment = wheels.environment(&python.executable, &python.version);
         let natives = std::mem::take(&mut wheels.natives);
         let mut survey = Self::with(environment, asking, natives, &wheels.modules)?;
         survey.unread.append(&mut wheels.unread);
@@ -293,6 +293,53 @@ impl Survey {
         let Ok(bytes) = std::fs::read(&record) else { return HashSet::new() };
         let site = record.ancestors().nth(2).unwrap_or(&record);
         metadata::named_libraries(&metadata::sources(site, &bytes), its().map(|native| native.path.as_path()))
+    }
+}
+
+/// What a Python takes of wheels: its version and build, its machine, its C library.
+pub fn interpreter(python: &Path, asking: Asking) -> Result<(Python, Interpreter), SurveyError> {
+    // Where it is not asked, its name tells: `/usr/bin/python3` leads to `python3.11`.
+    let real = std::fs::canonicalize(python).unwrap_or_else(|_| python.to_owned());
+    let version = real.file_name().and_then(|name| name.to_str()?.strip_prefix("python"));
+    let environment = Environment {
+        root: python.to_owned(),
+        site_packages: Vec::new(),
+        scripts: None,
+        python: Some(python.to_owned()),
+        version: version.map(str::to_owned),
+        system_site_packages: false,
+    };
+    let (python, trouble, loader) = ask_python(&environment, asking, &SystemFiles::new())?;
+    let mut numbers = python.version.split('.').map(str::parse::<u16>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+        let cause =
+            trouble.map_or_else(|| "its version is not known".to_owned(), |trouble| trouble.to_string());
+        return Err(SurveyError::NoPython { root: environment.root, cause });
+    };
+    let threads = format!(".cpython-{major}{minor}t-");
+    let interpreter = Interpreter {
+        version: (major, minor),
+        free_threaded: python.extension_suffixes.iter().any(|suffix| suffix.starts_with(&threads)),
+        machine: machine(loader.target.machine).to_owned(),
+        libc: match loader.flavour {
+            Flavour::Glibc => Libc::Glibc(loader.version),
+            Flavour::Musl => Libc::Musl,
+        },
+    };
+    Ok((python, interpreter))
+}
+
+/// A machine as wheels' names spell it, from its number in ELF files (gABI chapter 4, `e_machine`).
+fn machine(number: u16) -> &'static str {
+    match number {
+        3 => "i686",
+        21 => "ppc64le",
+        22 => "s390x",
+        40 => "armv7l",
+        62 => "x86_64",
+        183 => "aarch64",
+        243 => "riscv64",
+        _ => std::env::consts::ARCH,
     }
 }
 

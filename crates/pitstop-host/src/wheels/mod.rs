@@ -4,11 +4,13 @@
 //! have. Python code and metadata, which are small, are written into a temporary folder.
 
 mod inflate;
+mod obtain;
+pub mod sdist;
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +24,7 @@ use crate::environment::Environment;
 use crate::survey::Unread;
 use crate::walk::{NativeFile, is_never_loaded};
 use inflate::Inflating;
+pub use obtain::{ObtainError, Obtained, Wishes, obtain};
 
 /// The longest text file that is unpacked. Longer ones say nothing that is asked for.
 const TEXT_BYTES_MAX: u64 = 8 << 20;
@@ -89,13 +92,13 @@ impl LaidOut {
 
     /// The environment that this would be, with that Python.
     #[must_use]
-    pub fn environment(&self, python: &Path, version: Option<String>) -> Environment {
+    pub fn environment(&self, python: &Path, version: &str) -> Environment {
         let root = self.prefix();
         Environment {
             site_packages: vec![self.site.clone()],
             scripts: Some(root.join("bin")),
             python: Some(python.to_owned()),
-            version,
+            version: Some(version.to_owned()),
             system_site_packages: false,
             root,
         }
@@ -163,17 +166,16 @@ impl LaidOut {
             let path = from_site(path).replace('"', "\"\"");
             lines.push_str(&format!("\"{path}\",,\n"));
         }
-        self.write(&self.site.join(record_name), lines.as_bytes())
+        write(&self.site.join(record_name), lines.as_bytes())
     }
+}
 
-    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), WheelError> {
-        let failed = |cause| WheelError::Folder { path: path.to_owned(), cause };
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
-        }
-        let mut file = File::create(path).map_err(failed)?;
-        file.write_all(bytes).map_err(failed)
+fn write(path: &Path, bytes: &[u8]) -> Result<(), WheelError> {
+    let failed = |cause| WheelError::Folder { path: path.to_owned(), cause };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
     }
+    fs::write(path, bytes).map_err(failed)
 }
 
 /// A path below the prefix as RECORD writes it: from site-packages.
@@ -288,7 +290,7 @@ impl Laying<'_> {
         Ok(())
     }
 
-    fn unread(&mut self, member: &Member, cause: impl ToString) {
+    fn unread(&mut self, member: &Member, cause: &dyn ToString) {
         let path = self.wheel.join(&member.name);
         self.to.unread.push(Unread { path, cause: cause.to_string() });
     }
@@ -301,14 +303,14 @@ impl Laying<'_> {
             .map_err(io::Error::from)
             .and_then(|file| file.take(TEXT_BYTES_MAX.min(self.texts_left) + 1).read_to_end(&mut bytes));
         if let Err(error) = read {
-            self.unread(member, error);
+            self.unread(member, &error);
             return Ok(());
         }
         let length = bytes.len() as u64;
         if length <= TEXT_BYTES_MAX && length <= self.texts_left {
             self.texts_left -= length;
             let path = self.place(&member.installed);
-            self.to.write(&path, &bytes)?;
+            write(&path, &bytes)?;
         }
         Ok(())
     }
@@ -318,7 +320,7 @@ impl Laying<'_> {
         let file = match archive.by_index(member.index) {
             Ok(file) => file,
             Err(error) => {
-                self.unread(member, error);
+                self.unread(member, &error);
                 return Ok(());
             }
         };
@@ -327,12 +329,12 @@ impl Laying<'_> {
             Ok(Some(source)) => source,
             Ok(None) => return Ok(()),
             Err(error) => {
-                self.unread(member, error);
+                self.unread(member, &error);
                 return Ok(());
             }
         };
         let Some(left) = self.natives_left.checked_sub(size_bytes) else {
-            self.unread(member, "its wheel unpacks to more than any wheel has need of");
+            self.unread(member, &"its wheel unpacks to more than any wheel has need of");
             return Ok(());
         };
         self.natives_left = left;
