@@ -14,5 +14,6 @@ pub mod ldso;
 pub mod locate;
 pub mod plan;
 pub mod report;
+pub mod requirements;
 pub mod targets;
 pub mod words;

@@ -40,8 +40,32 @@ pub struct Report {
     pub programs: Vec<ProgramReport>,
     /// What could not be read.
     pub unread: Vec<UnreadReport>,
+    /// Wheels that this Python cannot take, where wheels were checked.
+    pub misfits: Vec<MisfitReport>,
+    /// Packages that must be built, where packages were checked that are not installed.
+    pub to_build: Vec<BuildReport>,
     /// What else a reader should know, in words.
     pub notes: Vec<String>,
+}
+
+/// A wheel that an installer would not take.
+#[derive(Clone, Debug, Serialize)]
+pub struct MisfitReport {
+    /// Its file, or the locked package that has no wheel that fits.
+    pub file: String,
+    /// Why, in words; what is about the machine stands first.
+    pub why: Vec<String>,
+}
+
+/// A package without a wheel.
+#[derive(Clone, Debug, Serialize)]
+pub struct BuildReport {
+    /// Its file, or its name and version in a lock.
+    pub file: String,
+    /// Python packages that its build system asks for.
+    pub packages: Vec<String>,
+    /// Programs that its sources ask for: `a C compiler`, `cargo`.
+    pub programs: Vec<String>,
 }
 
 /// The Python of an environment.

@@ -19,3 +19,4 @@ pub mod remedy;
 pub mod survey;
 pub mod verify;
 pub mod walk;
+pub mod wheels;

@@ -8,15 +8,16 @@ use bstr::{BString, ByteSlice};
 use pitstop_core::diagnose::{Diagnosis, Question, diagnose, libraries_of_python, loadings};
 use pitstop_core::elf::Elf;
 use pitstop_core::files::{Files, Opened};
-use pitstop_core::ldso::{self, Loader, Loading, Process, StartError};
-use pitstop_core::targets::{Native, Owner, Owners, Python, Role, classify};
+use pitstop_core::ldso::{self, Flavour, Loader, Loading, Process, StartError};
+use pitstop_core::targets::{Interpreter, Libc, Native, Owner, Owners, Python, Role, classify};
 
 use crate::environment::Environment;
 use crate::files::{SystemFiles, defines_symbol};
 use crate::loader::{self, AskError};
 use crate::metadata;
 use crate::python::{self, PythonError};
-use crate::walk::{self, Tree, walk};
+use crate::walk::{self, NativeFile, Tree, walk};
+use crate::wheels::LaidOut;
 
 /// Whether programs may be run to learn about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,13 +96,33 @@ pub struct Survey {
 impl Survey {
     /// Looks at an environment. Python is asked while its files are read.
     pub fn of(environment: Environment, asking: Asking) -> Result<Self, SurveyError> {
+        Self::with(environment, asking, Vec::new(), &HashSet::new())
+    }
+
+    /// Looks at wheels that were laid out, as if they were installed for that Python.
+    pub fn of_wheels(wheels: &mut LaidOut, python: &Python, asking: Asking) -> Result<Self, SurveyError> {
+        let environment = wheels.environment(&python.executable, &python.version);
+        let natives = std::mem::take(&mut wheels.natives);
+        let mut survey = Self::with(environment, asking, natives, &wheels.modules)?;
+        survey.unread.append(&mut wheels.unread);
+        Ok(survey)
+    }
+
+    /// `besides` are native files that are not on disk: paths below the environment, and which of them are modules.
+    fn with(
+        environment: Environment,
+        asking: Asking,
+        besides: Vec<NativeFile>,
+        modules: &HashSet<PathBuf>,
+    ) -> Result<Self, SurveyError> {
         let files = SystemFiles::new();
-        let (asked, tree) = std::thread::scope(|scope| {
+        let (asked, mut tree) = std::thread::scope(|scope| {
             let asked = scope.spawn(|| ask_python(&environment, asking, &files));
             let tree = walk(&environment.root, walk::DEFAULT_THREADS);
             (asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tree)
         });
         let (python, python_trouble, loader) = asked?;
+        tree.files.extend(besides);
         files.remember(&tree);
 
         let mut unread: Vec<Unread> = tree
@@ -120,7 +141,8 @@ impl Survey {
                 // What only a link leads to is the base Python's, or another environment's.
                 _ if file.outside => {}
                 Ok(elf) => {
-                    let role = role_of(&path, elf, &python.extension_suffixes);
+                    let is_module = modules.contains(&file.path);
+                    let role = role_of(&path, elf, &python.extension_suffixes, is_module);
                     natives.push(Native { path, id: file.id, elf: elf.clone(), role, package: None });
                 }
                 Err(error) => unread.push(Unread { path, cause: error.to_string() }),
@@ -274,6 +296,53 @@ impl Survey {
     }
 }
 
+/// What a Python takes of wheels: its version and build, its machine, its C library.
+pub fn interpreter(python: &Path, asking: Asking) -> Result<(Python, Interpreter), SurveyError> {
+    // Where it is not asked, its name tells: `/usr/bin/python3` leads to `python3.11`.
+    let real = std::fs::canonicalize(python).unwrap_or_else(|_| python.to_owned());
+    let version = real.file_name().and_then(|name| name.to_str()?.strip_prefix("python"));
+    let environment = Environment {
+        root: python.to_owned(),
+        site_packages: Vec::new(),
+        scripts: None,
+        python: Some(python.to_owned()),
+        version: version.map(str::to_owned),
+        system_site_packages: false,
+    };
+    let (python, trouble, loader) = ask_python(&environment, asking, &SystemFiles::new())?;
+    let mut numbers = python.version.split('.').map(str::parse::<u16>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+        let cause =
+            trouble.map_or_else(|| "its version is not known".to_owned(), |trouble| trouble.to_string());
+        return Err(SurveyError::NoPython { root: environment.root, cause });
+    };
+    let threads = format!(".cpython-{major}{minor}t-");
+    let interpreter = Interpreter {
+        version: (major, minor),
+        free_threaded: python.extension_suffixes.iter().any(|suffix| suffix.starts_with(&threads)),
+        machine: machine(loader.target.machine).to_owned(),
+        libc: match loader.flavour {
+            Flavour::Glibc => Libc::Glibc(loader.version),
+            Flavour::Musl => Libc::Musl,
+        },
+    };
+    Ok((python, interpreter))
+}
+
+/// A machine as wheels' names spell it, from its number in ELF files (gABI chapter 4, `e_machine`).
+fn machine(number: u16) -> &'static str {
+    match number {
+        3 => "i686",
+        21 => "ppc64le",
+        22 => "s390x",
+        40 => "armv7l",
+        62 => "x86_64",
+        183 => "aarch64",
+        243 => "riscv64",
+        _ => std::env::consts::ARCH,
+    }
+}
+
 /// The libraries that the code of each package names, looked for when first asked of a package.
 type NamedLibraries<'a> = Mutex<HashMap<usize, HashSet<&'a Path>>>;
 
@@ -328,11 +397,12 @@ fn triplet() -> String {
     format!("{}-linux-gnu", std::env::consts::ARCH)
 }
 
-fn role_of(path: &Path, elf: &Elf, suffixes: &[String]) -> Role {
+/// `is_module` where that is known already.
+fn role_of(path: &Path, elf: &Elf, suffixes: &[String], is_module: bool) -> Role {
     classify(path, elf, suffixes, |stem| {
         let name = format!("PyInit_{stem}");
         // A file that cannot be read any more is no module.
-        matches!(defines_symbol(path, name.as_bytes()), Ok(Ok(true)))
+        is_module || matches!(defines_symbol(path, name.as_bytes()), Ok(Ok(true)))
     })
 }
 

@@ -81,8 +81,13 @@ pub(crate) enum Command {
 /// Options of `check`.
 #[derive(Args, Debug)]
 pub(crate) struct Check {
-    /// Environments or site-packages folders
+    /// Environments or site-packages folders; or what is not installed yet: wheels, source distributions, requirements
+    /// files, pyproject.toml, uv.lock, poetry.lock, pylock.toml
     pub(crate) paths: Vec<PathBuf>,
+
+    /// The Python that wheels are for [default: the active environment's, else python3]
+    #[arg(long)]
+    pub(crate) python: Option<PathBuf>,
 
     /// Run nothing, not even the environment's Python: read its files instead
     #[arg(long = "static")]

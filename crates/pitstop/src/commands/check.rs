@@ -1,6 +1,7 @@
 //! `pitstop check`: what is missing, for whom, and who has it.
 
 mod render;
+mod uninstalled;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -22,12 +23,24 @@ use crate::output::{Output, shown};
 /// Checks each path named, or the environment that is meant.
 pub(super) fn run(check: &Check, json: bool, output: &Output) -> Done {
     let asking = if check.run_nothing { Asking::Never } else { Asking::Allowed };
-    let named: Vec<Option<&Path>> = match check.paths.as_slice() {
-        [] => vec![None],
-        paths => paths.iter().map(|path| Some(path.as_path())).collect(),
-    };
+    let mut uninstalled = Vec::new();
+    let mut named: Vec<Option<&Path>> = Vec::new();
+    for path in &check.paths {
+        match uninstalled::kind(path) {
+            Some(kind) => uninstalled.push((kind, path.as_path())),
+            None => named.push(Some(path)),
+        }
+    }
+    if check.paths.is_empty() {
+        named.push(None);
+    }
     let mut worst = ExitStatus::Success;
     let mut reports = Vec::new();
+    if !uninstalled.is_empty() {
+        let report = uninstalled::report(&uninstalled, check.python.as_deref(), asking, output)?;
+        worst = worst.max(status(&report));
+        reports.push(report);
+    }
     for path in named {
         let environment = target::environment(path)?;
         let survey = target::survey(environment, asking)?;
@@ -41,9 +54,10 @@ pub(super) fn run(check: &Check, json: bool, output: &Output) -> Done {
             reports => answer_json(output, &reports)?,
         };
     } else {
-        for report in &reports {
+        for (index, report) in reports.iter().enumerate() {
             output.answer(&render::report(report, &target::distribution()));
-            render::asides(report, output);
+            // What is not installed yet has one report, and it is the first.
+            render::asides(report, index > 0 || uninstalled.is_empty(), output);
         }
     }
     Ok(worst)
@@ -62,7 +76,8 @@ fn status(report: &Report) -> ExitStatus {
     let well = report.missing.is_empty()
         && report.mismatched.is_empty()
         && report.unusable.is_empty()
-        && report.programs.is_empty();
+        && report.programs.is_empty()
+        && report.misfits.is_empty();
     match (report.unread.is_empty(), well) {
         (false, _) => ExitStatus::Incomplete,
         (true, false) => ExitStatus::Missing,
@@ -117,6 +132,8 @@ fn report(survey: &Survey, asking: Asking, caller: &ldso::Environment) -> Result
         unusable: Vec::new(),
         programs: programs(survey, asking, &short),
         unread: Vec::new(),
+        misfits: Vec::new(),
+        to_build: Vec::new(),
         notes,
     };
     names.describe(&diagnosis, &mut report);

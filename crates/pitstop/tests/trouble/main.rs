@@ -10,4 +10,5 @@ mod runs;
 mod snapshot;
 mod speech;
 mod target;
+mod uninstalled;
 mod venv;

@@ -1,13 +1,20 @@
 //! The report of `check` as a person reads it: in three seconds.
 
 use pitstop_core::locate::{Distribution, Suite, hint};
-use pitstop_core::report::{MissingReport, NeederReport, Report};
+use pitstop_core::report::{BuildReport, MissingReport, NeederReport, Report};
 
 use crate::output::{Output, Table, Tone, shown};
 
 /// The answer: what is missing, a row each, and one line of what to do.
 pub(super) fn report(report: &Report, distribution: &Distribution) -> String {
     let mut text = head(report);
+    for misfit in &report.misfits {
+        let file = Tone::Bad.paint(&misfit.file);
+        text.push_str(&format!("{file} cannot be installed here: {}\n", misfit.why.join("; ")));
+    }
+    for build in &report.to_build {
+        text.push_str(&format!("{} must be built first{}\n", Tone::Strong.paint(&build.file), with(build)));
+    }
     if !report.missing.is_empty() {
         text.push('\n');
         text.push_str(&missing(&report.missing, distribution));
@@ -41,8 +48,18 @@ pub(super) fn report(report: &Report, distribution: &Distribution) -> String {
     text
 }
 
+/// What a package is built with, as the end of a sentence.
+fn with(build: &BuildReport) -> String {
+    let all: Vec<String> =
+        build.packages.iter().chain(&build.programs).map(|part| shown(part.as_str())).collect();
+    if all.is_empty() { String::new() } else { format!(", with {}", all.join(", ")) }
+}
+
 fn head(report: &Report) -> String {
-    let well = report.missing.is_empty() && report.mismatched.is_empty() && report.unusable.is_empty();
+    let well = report.missing.is_empty()
+        && report.mismatched.is_empty()
+        && report.unusable.is_empty()
+        && report.misfits.is_empty();
     let count =
         |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
     let about = format!(
@@ -55,6 +72,12 @@ fn head(report: &Report) -> String {
         Tone::Good.paint("nothing is missing")
     } else {
         let mut parts = Vec::new();
+        if !report.misfits.is_empty() {
+            parts.push(format!(
+                "{} no wheel that fits",
+                count(report.misfits.len(), "package has", "packages have")
+            ));
+        }
         if !report.missing.is_empty() {
             parts.push(format!("{} missing", count(report.missing.len(), "library", "libraries")));
         }
@@ -163,7 +186,9 @@ fn programs(report: &Report) -> String {
 }
 
 /// What stands beside the answer: what could not be read, what is optional, what to do next.
-pub(super) fn asides(report: &Report, output: &Output) {
+///
+/// `is_installed` tells an environment from packages that are still to be installed.
+pub(super) fn asides(report: &Report, is_installed: bool, output: &Output) {
     let unread = report.unread.iter().map(|unread| (unread.path.as_str(), unread.cause.as_str()));
     super::target::tell_unread(unread, output);
     for note in &report.notes {
@@ -178,10 +203,12 @@ pub(super) fn asides(report: &Report, output: &Output) {
         ));
         output.detail(&format!("  {}", names.join(" ")));
     }
-    if !report.missing.is_empty() {
-        output.hint(&format!(
-            "`pitstop fix {}` provides what is missing, and changes no file of pip's",
-            report.environment
-        ));
+    if report.missing.is_empty() {
+        return;
     }
+    output.hint(&if is_installed {
+        format!("`pitstop fix {}` provides what is missing, and changes no file of pip's", report.environment)
+    } else {
+        "once these are installed, `pitstop fix` provides what is missing".to_owned()
+    });
 }
