@@ -15,6 +15,7 @@ use crate::environment::Environment;
 use crate::files::{SystemFiles, defines_symbol};
 use crate::loader::{self, AskError};
 use crate::metadata;
+use crate::programs::Programs;
 use crate::python::{self, PythonError};
 use crate::walk::{self, Tree, walk};
 
@@ -193,43 +194,11 @@ impl Survey {
 
     /// The programs of this environment that cannot start here, as far as can be told without starting them.
     pub fn stranded(&self, asking: Asking) -> Vec<Stranded> {
-        let mut loaders: HashMap<PathBuf, Option<Arc<Loader>>> = HashMap::new();
-        let programs = (0..self.natives.len()).filter(|&index| self.natives[index].role == Role::Executable);
-        let mut stranded = Vec::new();
-        for native in programs {
-            let Native { path, elf, .. } = &self.natives[native];
-            // A program for another machine is started by nobody here.
-            let Some(named) = elf.loader.as_ref().filter(|_| elf.target == self.loader.target) else {
-                continue;
-            };
-            let named = named.to_path_lossy().into_owned();
-            let loader = loaders.entry(named.clone()).or_insert_with(|| {
-                if named == self.loader.path {
-                    return Some(self.loader.clone());
-                }
-                let ask = asking == Asking::Allowed && self.is_of_the_machine(&named);
-                let asked = if ask { loader::ask(&named) } else { loader::read(&named) };
-                asked.ok().map(Arc::new)
-            });
-            let Some(loader) = loader else {
-                stranded.push(Stranded { native, loader: named, loader_exists: false, missing: Vec::new() });
-                continue;
-            };
-            let started = Process::start(loader.clone(), &self.files, path, ldso::Environment::default());
-            let Ok(process) = started else { continue };
-            let start = process.at_start();
-            let mut missing: Vec<BString> = start.unmet().map(|need| start.soname(need).to_owned()).collect();
-            missing.sort();
-            missing.dedup();
-            if !missing.is_empty() {
-                stranded.push(Stranded { native, loader: named, loader_exists: true, missing });
-            }
-        }
-        stranded
+        Programs::of(self, asking, &HashMap::new()).stranded()
     }
 
     /// Whether a loader that some program names is this machine's: what came with the environment is not run.
-    fn is_of_the_machine(&self, loader: &Path) -> bool {
+    pub(crate) fn is_of_the_machine(&self, loader: &Path) -> bool {
         let root = std::fs::canonicalize(&self.environment.root);
         let inside =
             std::fs::canonicalize(loader).map(|loader| root.is_ok_and(|root| loader.starts_with(root)));

@@ -1,6 +1,7 @@
 //! Taking a fix back.
 
-use pitstop_core::plan::Inside;
+use pitstop_core::patch::Edit;
+use pitstop_core::plan::{Inside, PatchRecord};
 
 use super::manifest::{self, Entry, Found, Manifest, State, reached};
 use super::tree::{Seen, Tree};
@@ -106,6 +107,9 @@ pub(super) fn take_back(tree: &Tree, entry: &Entry) -> Result<Option<Difference>
         return take_back_claimed(tree, folder, starts_with, ends_with).map(|()| None);
     }
     reached(tree.remove_temporary(path))?;
+    if let Entry::Patched { path, records } = entry {
+        return take_back_patch(tree, path, records);
+    }
     if let Some(difference) = entry.difference(tree)? {
         return Ok(Some(difference));
     }
@@ -113,6 +117,31 @@ pub(super) fn take_back(tree: &Tree, entry: &Entry) -> Result<Option<Difference>
         Entry::Folder { .. } => Ok((!tree.remove_folder(path)?).then(|| Difference::InUse(path.clone()))),
         _ => tree.remove(path).map(|()| None),
     }
+}
+
+/// Puts a patched file's own bytes back, unless somebody has put another file there.
+fn take_back_patch(
+    tree: &Tree,
+    path: &Inside,
+    records: &[PatchRecord],
+) -> Result<Option<Difference>, ApplyError> {
+    let Some(content) = reached(tree.content(path))?.flatten() else {
+        return Ok(Some(Difference::Gone(path.clone())));
+    };
+    if records.iter().any(|record| record.original == content) {
+        return Ok(None);
+    }
+    let Some(record) = records.iter().find(|record| record.patched == content) else {
+        return Ok(Some(Difference::Changed(path.clone())));
+    };
+    let edits = edits(tree, record)?;
+    tree.rewrite(path, &[(&edits, record.original.length)], &record.original).map(|()| None)
+}
+
+/// The edits that undo a patch.
+pub(super) fn edits(tree: &Tree, record: &PatchRecord) -> Result<Vec<Edit>, ApplyError> {
+    let path = tree.full(Some(&manifest::place()));
+    record.undo().map_err(|error| ApplyError::Damaged { path, reason: error.to_string() })
 }
 
 fn take_back_claimed(tree: &Tree, folder: &Inside, start: &str, end: &str) -> Result<(), ApplyError> {

@@ -1,5 +1,7 @@
 //! `pitstop fix`: provide what is missing, apply it, and verify that it loads.
 
+mod programs;
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,7 +14,8 @@ use pitstop_core::targets::module_stem;
 use pitstop_core::words::{Complaint, complaint};
 use pitstop_host::apply::{ApplyError, Status, Venv, status};
 use pitstop_host::environment::Environment;
-use pitstop_host::fixing::{self, PlanError};
+use pitstop_host::fixing::{self, Originals, PlanError};
+use pitstop_host::programs::Programs;
 use pitstop_host::provide::{self, Interrupt};
 use pitstop_host::remedy::{Found, Record, Remedy, Search, Sources, total};
 use pitstop_host::survey::{Asking, Survey};
@@ -37,6 +40,8 @@ pub(super) struct FixReport {
     /// What a package set would be asked for, in a dry run.
     pending: Vec<String>,
     plan: Option<Plan>,
+    /// What is done about programs that do not start.
+    programs: Vec<programs::ProgramReport>,
     failing: Vec<FailingReport>,
     /// What could not be read, so that it is not known what it needs.
     unread: Vec<UnreadReport>,
@@ -108,13 +113,17 @@ fn mend_locked(
     let interrupt = interrupt()?;
     let survey = target::survey(environment, Asking::Allowed)?;
     let known = known(&survey, output);
-    let remedy = search(&survey, &sources_of(sources, &survey, dry_run), known, begun, &interrupt, output)?;
+    let originals = Originals::of(&survey.environment.root).map_err(refused)?;
+    let its_programs = Programs::of(&survey, Asking::Allowed, &originals.facts());
+    let sources = sources_of(sources, &survey, dry_run);
+    let remedy = search(&survey, &its_programs, &sources, known, begun, &interrupt, output)?;
 
     tell_refused(&remedy, output);
+    programs::tell_refused(&survey, &remedy, output);
     let mut report = report(&survey, &remedy);
     let unread = report.unread.iter().map(|unread| (unread.path.as_str(), unread.cause.as_str()));
     target::tell_unread(unread, output);
-    let plan = fixing::plan(&survey, &remedy).map_err(|error| plan_error(error, &survey))?;
+    let plan = fixing::plan(&survey, &remedy, &originals).map_err(|error| plan_error(error, &survey))?;
     if dry_run {
         tell_dry_run(&remedy, &plan, json, output);
         report.plan = Some(plan);
@@ -139,12 +148,18 @@ fn mend_locked(
     }
     tell_found(&remedy, output);
     report.failing = verified(&survey, &remedy, output);
+    report.failing.extend(programs::verified(&survey, &remedy, output));
     let status = outcome(&remedy, &report.failing);
     if status == ExitStatus::Success {
         let libraries = count(remedy.found.len(), "library", "libraries");
         let files = count(remedy.after.preloads.len(), "file", "files");
         let fixed = Tone::Good.paint("fixed");
-        output.note(&format!("{fixed}: {libraries} for {files}, verified; {}", total(&remedy.costs)));
+        let programs = match remedy.programs.loaders.len() {
+            0 => String::new(),
+            number => format!(" and {}", count(number, "program", "programs")),
+        };
+        output
+            .note(&format!("{fixed}: {libraries} for {files}{programs}, verified; {}", total(&remedy.costs)));
     }
     Ok(report.with(status))
 }
@@ -175,6 +190,7 @@ impl Begun<'_> {
 /// Looks for what is missing, with a line of progress where a person watches.
 fn search(
     survey: &Survey,
+    programs: &Programs<'_>,
     sources: &Sources,
     known: BTreeMap<BString, Found>,
     begun: &Begun<'_>,
@@ -185,6 +201,7 @@ fn search(
     let mut progress = Progress::new(output);
     let search = Search {
         survey,
+        programs,
         process: &process,
         sources,
         keep_in: &mut || begun.keep_in(),
@@ -208,7 +225,7 @@ fn nothing_to_apply(
         begun.venv.undo().map_err(refused)?;
         report.changed = true;
         output.note("the earlier fix is needed no more, and was taken back");
-    } else if remedy.after.is_well() {
+    } else if remedy.after.is_well() && remedy.programs.refused.is_empty() {
         output.note(&format!("{}: nothing is missing, nothing to do", shown_path(root)));
     }
     Ok(report.with(outcome(remedy, &[])))
@@ -293,6 +310,7 @@ fn report(survey: &Survey, remedy: &Remedy) -> FixReport {
         environment: shown_path(&survey.environment.root),
         provided: provided.collect(),
         refused: remedy.refused.clone(),
+        programs: programs::report(survey, remedy),
         unread: unread.collect(),
         pending: remedy.pending.iter().map(|(soname, whom)| format!("{soname} from {whom}")).collect(),
         ..FixReport::default()
@@ -341,6 +359,9 @@ fn tell_refused(remedy: &Remedy, output: &Output) {
 /// Loads what was fixed, in the environment's own Python.
 fn verified(survey: &Survey, remedy: &Remedy, output: &Output) -> Vec<FailingReport> {
     let subjects = subjects(survey, remedy);
+    if subjects.is_empty() {
+        return Vec::new();
+    }
     output.detail(&format!("verifying {}", count(subjects.len(), "file", "files")));
     let python = survey.environment.python.as_deref().unwrap_or(&survey.python.executable);
     let verdicts = match verify(python, &subjects) {
@@ -413,7 +434,10 @@ fn subjects(survey: &Survey, remedy: &Remedy) -> Vec<Subject> {
 }
 
 fn outcome(remedy: &Remedy, failing: &[FailingReport]) -> ExitStatus {
-    if remedy.after.is_well() && !failing.iter().any(|failing| failing.library_missing) {
+    if remedy.after.is_well()
+        && remedy.programs.refused.is_empty()
+        && !failing.iter().any(|failing| failing.library_missing)
+    {
         ExitStatus::Success
     } else {
         ExitStatus::Missing
