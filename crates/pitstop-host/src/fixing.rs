@@ -11,7 +11,7 @@ use pitstop_core::files::{Files, Opened};
 use pitstop_core::plan::hook::{self, Bytecode, HookData, PythonId, SOURCE, SOURCE_NAME, seen_from};
 use pitstop_core::plan::{Inside, InsideError, Operation, Plan};
 
-use crate::apply::{ApplyError, compile_hook};
+use crate::apply::{self, ApplyError, compile_hook};
 use crate::remedy::{Record, Remedy};
 use crate::survey::Survey;
 
@@ -63,6 +63,31 @@ pub fn plan(survey: &Survey, remedy: &Remedy, originals: &Originals) -> Result<P
     }
     patching::add(survey, remedy, originals, &mut operations)?;
     Ok(Plan { operations })
+}
+
+/// The plan that makes programs start which belong to no environment. Others that were patched in the same folder before,
+/// and what they need, stay as they are.
+pub fn plan_programs(survey: &Survey, remedy: &Remedy, originals: &Originals) -> Result<Plan, PlanError> {
+    let mut operations = Vec::new();
+    if remedy.programs.is_idle() {
+        return Ok(Plan { operations });
+    }
+    let mut record = Record::of(survey, &remedy.found);
+    if let Ok(Some(earlier)) = Record::read(&survey.environment.root) {
+        record.keep(earlier);
+    }
+    operations.push(Operation::WriteFile {
+        path: Inside::new(Record::place())?,
+        bytes: record.to_bytes(),
+        mode: MODE,
+    });
+    patching::add(survey, remedy, originals, &mut operations)?;
+    let kept = apply::made(&survey.environment.root)?;
+    let is_new = |kept: &Operation| !operations.iter().any(|operation| operation.path() == kept.path());
+    let kept: Vec<Operation> = kept.into_iter().filter(is_new).collect();
+    // Folders come before what is in them.
+    let (folders, others) = kept.into_iter().partition(|kept| matches!(kept, Operation::MakeFolder { .. }));
+    Ok(Plan { operations: [folders, operations, others].concat() })
 }
 
 /// What has Python load libraries before the modules that need them.

@@ -15,11 +15,13 @@ use std::sync::Arc;
 use bstr::{BStr, BString, ByteSlice};
 use pitstop_core::diagnose::{Asker, Missing};
 use pitstop_core::elf::Elf;
-use pitstop_core::ldso::{Environment, Loader, Loading, Outcome, Process, is_musl};
+use pitstop_core::files::{Files, Opened};
+use pitstop_core::ldso::{Environment, Loader, Loading, Outcome, Process, is_musl, no_fallback};
 use pitstop_core::patch::{Change, PathKind};
 use pitstop_core::targets::{Native, Role};
 
 use crate::apply::FOLDER;
+use crate::files::SystemFiles;
 use crate::loader;
 use crate::reading::read_regular;
 use crate::remedy::Found;
@@ -73,7 +75,8 @@ pub fn stands(path: &Path, ask: bool) -> Stands {
         let asked = if ask { loader::ask(path) } else { loader::read(path) };
         return asked.map_or(Stands::Nothing, |loader| Stands::Loader(Arc::new(loader)));
     }
-    let named = variable("NIX_LD").map_or_else(|| Path::new(SHIM_DEFAULTS).join("ld.so"), PathBuf::from);
+    let own = variable(&format!("NIX_LD_{}_linux", std::env::consts::ARCH)).or_else(|| variable("NIX_LD"));
+    let named = own.map_or_else(|| Path::new(SHIM_DEFAULTS).join("ld.so"), PathBuf::from);
     let named = std::fs::canonicalize(&named).unwrap_or(named);
     let asked = if ask { loader::ask(&named) } else { loader::read(&named) };
     match (asked, marks) {
@@ -96,12 +99,16 @@ struct Program {
     /// `PT_INTERP`.
     named: PathBuf,
     stands: Stands,
+    /// What it opens when running: a Python's own extension modules.
+    modules: Vec<PathBuf>,
 }
 
 /// The programs of one environment.
 pub struct Programs<'a> {
     survey: &'a Survey,
     programs: Vec<Program>,
+    /// Folders that every program is to search besides.
+    folders: Vec<BString>,
 }
 
 /// What makes programs start.
@@ -131,10 +138,18 @@ impl ProgramRemedy {
 struct Trial {
     change: Change,
     missing: BTreeMap<BString, BTreeSet<BString>>,
+    /// What only modules lack.
+    wanting: BTreeMap<BString, BTreeSet<BString>>,
     farm: BTreeSet<BString>,
     clash: Option<String>,
     loader: PathBuf,
     through_shim: bool,
+}
+
+impl Trial {
+    fn is_content(&self) -> bool {
+        self.missing.is_empty() && self.wanting.is_empty()
+    }
 }
 
 impl<'a> Programs<'a> {
@@ -157,9 +172,35 @@ impl<'a> Programs<'a> {
                 false => stands(&named, asking == Asking::Allowed && survey.is_of_the_machine(&named)),
             };
             let stands = loaders.entry(named.clone()).or_insert_with(look).clone();
-            programs.push(Program { native, original: original.clone(), named, stands });
+            programs.push(Program { native, original: original.clone(), named, stands, modules: Vec::new() });
         }
-        Self { survey, programs }
+        Self { survey, programs, folders: Vec::new() }
+    }
+
+    /// Whether there are none that could be mended.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.programs.is_empty()
+    }
+
+    /// Says that the programs open these modules when running. What only those lack is provided where it is to be had.
+    #[must_use]
+    pub fn with_modules(mut self, modules: &[PathBuf]) -> Self {
+        for program in &mut self.programs {
+            modules.clone_into(&mut program.modules);
+        }
+        self
+    }
+
+    /// Says that the programs are to get the loader of the survey whatever stands at the place of theirs, and that they
+    /// are to search these folders.
+    #[must_use]
+    pub fn forced(mut self, loader: bool, folders: Vec<BString>) -> Self {
+        for program in self.programs.iter_mut().filter(|_| loader) {
+            program.stands = Stands::Nothing;
+        }
+        self.folders = folders;
+        self
     }
 
     /// The programs that cannot start here as they are, as far as can be told without starting them.
@@ -193,7 +234,7 @@ impl<'a> Programs<'a> {
         for program in &self.programs {
             let Ok(trial) = self.best(program, found) else { continue };
             let path = &self.survey.natives[program.native].path;
-            for (soname, versions) in trial.missing {
+            for (soname, versions) in trial.missing.into_iter().chain(trial.wanting) {
                 let entry = missing.entry(soname.clone()).or_insert_with(|| Missing {
                     soname,
                     versions: BTreeSet::new(),
@@ -243,12 +284,13 @@ impl<'a> Programs<'a> {
     fn best(&self, program: &Program, found: &BTreeMap<BString, Found>) -> Result<Trial, String> {
         let path = &self.survey.natives[program.native].path;
         let farm = self.survey.environment.root.join(FOLDER).join(FARM);
-        let is_shim = matches!(program.stands, Stands::PitstopLd(_) | Stands::NixLd(_));
+        let is_shim =
+            self.folders.is_empty() && matches!(program.stands, Stands::PitstopLd(_) | Stands::NixLd(_));
         if let Some(starting) = program.stands.loader().filter(|_| is_shim) {
             let mut folders = self.shim_folders(program, path);
             folders.retain(|folder| *folder != farm);
             let as_it_is = self.play(program, &Change::default(), starting, &folders, found, true);
-            if as_it_is.missing.is_empty() {
+            if as_it_is.is_content() {
                 return Ok(as_it_is);
             }
             if matches!(program.stands, Stands::PitstopLd(_)) {
@@ -263,22 +305,28 @@ impl<'a> Programs<'a> {
             }
             _ => (&self.survey.loader, Some(path_bytes(&self.survey.loader.path))),
         };
-        let bare = Change { loader, path: None };
+        let mut bare = Change { loader, path: None };
+        for folder in &self.folders {
+            let sofar = bare.applied_to(&program.original);
+            bare = bare.with_folder(&sofar, folder.as_bstr(), PathKind::Runpath);
+        }
         let alone = self.play(program, &bare, starting, &[], found, false);
-        if alone.missing.is_empty() {
+        if alone.is_content() {
             return Ok(alone);
         }
         let folder = self.seen_from(path, &farm);
-        let mut last = alone;
+        let mut last = self.play(program, &bare, starting, &[], found, false);
         for kind in [PathKind::Runpath, PathKind::Rpath] {
-            let change = bare.clone().with_folder(&program.original, folder.as_bstr(), kind);
+            let sofar = bare.applied_to(&program.original);
+            let change = bare.clone().with_folder(&sofar, folder.as_bstr(), kind);
             last = self.play(program, &change, starting, &[], found, false);
             // What is there and still not found is needed by a library: only an RPATH counts for those.
-            if !last.missing.keys().any(|soname| found.contains_key(soname)) {
+            if !last.missing.keys().chain(last.wanting.keys()).any(|soname| found.contains_key(soname)) {
                 break;
             }
         }
-        Ok(last)
+        // Of a farm with nothing in it the program need not be told.
+        Ok(if last.farm.is_empty() && alone.missing.is_empty() { alone } else { last })
     }
 
     /// Where a shim has the loader look for libraries of a program.
@@ -286,7 +334,9 @@ impl<'a> Programs<'a> {
         if !matches!(program.stands, Stands::PitstopLd(_) | Stands::NixLd(_)) {
             return Vec::new();
         }
-        let given = variable("NIX_LD_LIBRARY_PATH").unwrap_or_else(|| SHIM_DEFAULTS.into());
+        let own = format!("NIX_LD_LIBRARY_PATH_{}_linux", std::env::consts::ARCH);
+        let given = variable(&own).or_else(|| variable("NIX_LD_LIBRARY_PATH"));
+        let given = given.unwrap_or_else(|| SHIM_DEFAULTS.into());
         let mut folders: Vec<PathBuf> = std::env::split_paths(&given).collect();
         if matches!(program.stands, Stands::PitstopLd(_)) {
             let links = path.ancestors().skip(1).take(2).map(|folder| folder.join(LINK));
@@ -313,6 +363,7 @@ impl<'a> Programs<'a> {
         let mut trial = Trial {
             change: change.clone(),
             missing: BTreeMap::new(),
+            wanting: BTreeMap::new(),
             farm: BTreeSet::new(),
             clash: None,
             loader: starting.path.clone(),
@@ -327,12 +378,18 @@ impl<'a> Programs<'a> {
         };
         let start = process.at_start();
         trial.missing = missing(start);
-        let in_farm = start.objects.iter().filter_map(|object| {
+        trial.clash = clash(start, &trial.missing);
+        let loadings: Vec<Loading> =
+            program.modules.iter().map(|module| process.load(module, None, &no_fallback)).collect();
+        for loading in &loadings {
+            trial.wanting.extend(missing(loading));
+        }
+        let objects = loadings.iter().chain([start]).flat_map(|loading| &loading.objects);
+        let in_farm = objects.filter_map(|object| {
             let path = plain(&object.path);
             path.file_name().filter(|_| path.parent() == Some(&farm)).map(|name| path_bytes(name.as_ref()))
         });
         trial.farm = in_farm.collect();
-        trial.clash = clash(start, &trial.missing);
         trial
     }
 
@@ -414,4 +471,16 @@ fn clash(start: &Loading, missing: &BTreeMap<BString, BTreeSet<BString>>) -> Opt
         format!("{asker} needs version {} of {found}, which does not define it", problem.version)
     });
     unusable.or(version)
+}
+
+/// The loader of this very machine: that of a program which certainly starts here, pitstop itself if it has one.
+#[must_use]
+pub fn loader_of_this_machine() -> Option<PathBuf> {
+    let programs = ["/proc/self/exe", "/bin/sh", "/usr/bin/env"];
+    programs.iter().find_map(|program| {
+        let file = std::fs::canonicalize(program).ok()?;
+        let Opened::Elf(_, elf) = SystemFiles::new().open(&file) else { return None };
+        let loader = elf.loader.as_ref()?.to_path_lossy().into_owned();
+        loader::ask(&loader).ok().filter(|loader| loader.version.is_some()).map(|_| loader)
+    })
 }

@@ -15,7 +15,7 @@ use crate::environment::Environment;
 use crate::files::{SystemFiles, defines_symbol};
 use crate::loader::{self, AskError};
 use crate::metadata;
-use crate::programs::Programs;
+use crate::programs::{self, Programs, Stands};
 use crate::python::{self, PythonError};
 use crate::walk::{self, Tree, walk};
 
@@ -129,6 +129,49 @@ impl Survey {
         }
         let packages = own(&mut natives, &environment, &tree, &mut unread);
         Ok(Self { environment, python, python_trouble, loader, natives, packages, unread, files, tree })
+    }
+
+    /// Looks at programs that belong to no environment, below `root`. `loader` is to start them.
+    pub fn of_programs(root: PathBuf, programs: &[PathBuf], loader: &Path) -> Result<Self, SurveyError> {
+        let files = SystemFiles::new();
+        let loader = Arc::new(loader::ask(loader)?);
+        let mut natives = Vec::new();
+        let mut unread = Vec::new();
+        for path in programs {
+            let cause = match files.open(path) {
+                Opened::Elf(id, elf) => {
+                    let role = role_of(path, &elf, &[]);
+                    natives.push(Native { path: path.clone(), id, elf, role, package: None });
+                    continue;
+                }
+                Opened::Absent => "no such file".to_owned(),
+                Opened::Unusable(why) => why.to_string(),
+            };
+            unread.push(Unread { path: path.clone(), cause });
+        }
+        // What stands for Python here imports nothing: libraries are looked for as for any program.
+        let executable = programs.first().cloned().unwrap_or_else(|| root.clone());
+        let python = Python::unasked(executable, "", &triplet());
+        let environment = Environment {
+            root: root.clone(),
+            site_packages: Vec::new(),
+            scripts: None,
+            python: None,
+            version: None,
+            system_site_packages: false,
+        };
+        let tree = Tree::nothing(root);
+        Ok(Self {
+            environment,
+            python,
+            python_trouble: None,
+            loader,
+            natives,
+            packages: Vec::new(),
+            unread,
+            files,
+            tree,
+        })
     }
 
     /// Plays the start of this environment's Python, as it is without any variable set.
@@ -276,11 +319,12 @@ fn ask_python(environment: &Environment, asking: Asking, files: &SystemFiles) ->
     };
     let Some(path) = &elf.loader else { return Err(SurveyError::StaticPython(python.executable)) };
     let path = path.to_path_lossy();
-    let loader = match asking {
-        Asking::Allowed => loader::ask(&path)?,
-        Asking::Never => loader::read(&path)?,
+    // A shim hands the program to a real loader, which is the one that counts.
+    let loader = match programs::stands(&path, asking == Asking::Allowed) {
+        Stands::Loader(loader) | Stands::PitstopLd(loader) | Stands::NixLd(loader) => loader,
+        Stands::Nothing => Arc::new(loader::read(&path)?),
     };
-    Ok((python, trouble, Arc::new(loader)))
+    Ok((python, trouble, loader))
 }
 
 /// The Python that a folder without one of its own would be imported by.

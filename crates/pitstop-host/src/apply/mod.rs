@@ -110,6 +110,26 @@ pub fn patched(root: &Path) -> Result<Vec<(PathBuf, PatchRecord)>, ApplyError> {
     Ok(patched)
 }
 
+/// Operations that leave as they are the folders, links and patches that were made in a folder. Changes nothing.
+pub(crate) fn made(root: &Path) -> Result<Vec<Operation>, ApplyError> {
+    let tree = Tree::open(root)?;
+    let Found::Manifest(manifest) = Manifest::find(&tree)? else { return Ok(Vec::new()) };
+    let operation = |entry: &Entry| match entry {
+        Entry::Folder { path } => Some(Operation::MakeFolder { path: path.clone() }),
+        Entry::Link { path, targets } => {
+            Some(Operation::Link { path: path.clone(), target: targets.first()?.clone() })
+        }
+        Entry::Patched { path, records } => {
+            let record = records.first()?.clone();
+            let same = matches!(tree.content(path), Ok(Some(content)) if content == record.patched);
+            // There is nothing to edit in what is patched.
+            same.then(|| Operation::Patch { path: path.clone(), edits: Vec::new(), record })
+        }
+        Entry::File { .. } | Entry::Claim { .. } => None,
+    };
+    Ok(manifest.entries.iter().filter_map(operation).collect())
+}
+
 impl Venv {
     /// Claims the environment in the folder `root`: a venv, or a bare site-packages folder. Changes nothing.
     pub fn lock(root: &Path) -> Result<Self, ApplyError> {

@@ -55,6 +55,29 @@ impl Venv {
         Ok(Undone { was_fixed: true, differences })
     }
 
+    /// Takes back what was done to one file, and with the last of them all the rest. Nothing where it was not patched.
+    pub fn undo_file(&self, path: &Inside) -> Result<Undone, ApplyError> {
+        let tree = &self.tree;
+        let Found::Manifest(mut manifest) = Manifest::find(tree)? else { return Ok(Undone::default()) };
+        let is_it = |entry: &Entry| matches!(entry, Entry::Patched { path: other, .. } if other == path);
+        let Some(entry) = manifest.entries.iter().find(|entry| is_it(entry)).cloned() else {
+            return Ok(Undone::default());
+        };
+        let others =
+            manifest.entries.iter().any(|entry| !is_it(entry) && matches!(entry, Entry::Patched { .. }));
+        if !others {
+            return self.undo();
+        }
+        let time = tree.time(path.folder().as_ref())?;
+        let differences: Vec<Difference> = take_back(tree, &entry)?.into_iter().collect();
+        if let Some(time) = time {
+            tree.set_time(path.folder().as_ref(), time)?;
+        }
+        manifest.entries.retain(|entry| !is_it(entry));
+        manifest.store(tree)?;
+        Ok(Undone { was_fixed: true, differences })
+    }
+
     /// Takes back what an interrupted fix or undo left, and nothing else: a finished fix stays.
     ///
     /// [`Venv::apply`] and [`Venv::undo`] need no healing first; this is for whoever wants neither.

@@ -14,7 +14,7 @@ use crate::output::{Output, shown};
 
 /// What is done about one program.
 #[derive(Debug, Serialize)]
-pub(super) struct ProgramReport {
+pub(in crate::commands) struct ProgramReport {
     program: String,
     /// `patched`, `shim` or `refused`.
     way: &'static str,
@@ -23,7 +23,7 @@ pub(super) struct ProgramReport {
 }
 
 /// The programs of a remedy, in words.
-pub(super) fn report(survey: &Survey, remedy: &Remedy) -> Vec<ProgramReport> {
+pub(in crate::commands) fn report(survey: &Survey, remedy: &Remedy) -> Vec<ProgramReport> {
     let programs = &remedy.programs;
     let short = |native: usize| shown_path(survey.short(&survey.natives[native].path));
     let loader =
@@ -36,7 +36,7 @@ pub(super) fn report(survey: &Survey, remedy: &Remedy) -> Vec<ProgramReport> {
 }
 
 /// Says which programs nothing mends.
-pub(super) fn tell_refused(survey: &Survey, remedy: &Remedy, output: &Output) {
+pub(in crate::commands) fn tell_refused(survey: &Survey, remedy: &Remedy, output: &Output) {
     for (native, reason) in &remedy.programs.refused {
         let program = shown_path(survey.short(&survey.natives[*native].path));
         output.warning(&format!("{program} cannot be made to start: {}", shown(reason)));
@@ -44,7 +44,7 @@ pub(super) fn tell_refused(survey: &Survey, remedy: &Remedy, output: &Output) {
 }
 
 /// Asks each program's loader what it would load. No program is run.
-pub(super) fn verified(survey: &Survey, remedy: &Remedy, output: &Output) -> Vec<FailingReport> {
+pub(in crate::commands) fn verified(survey: &Survey, remedy: &Remedy, output: &Output) -> Vec<FailingReport> {
     let programs = &remedy.programs;
     let farm = survey.environment.root.join(farm_place());
     let by_shim: BTreeSet<usize> = programs.by_shim.iter().copied().collect();
