@@ -149,3 +149,102 @@ fn node_of_a_wheel_compresses_and_hashes() {
 fn playwrights_driver_answers() {
     comes_to_work(&["playwright"], "env -i v/bin/python -B -m playwright --version | grep -q 'Version 1'");
 }
+
+#[test]
+fn a_foreign_python_starts_for_every_venv_that_uses_it() {
+    let root = Box::with(&["numpy"]);
+    // Such a venv is made by a tool that does not run its Python, as uv is.
+    root.sh(
+        "cp -r --no-preserve=mode,ownership $(nix-build --no-out-link '<nixpkgs>' -A nixbox.foreignPython) fp
+         chmod +x fp/bin/*
+         for venv in one two; do
+           mkdir -p $venv/bin $venv/lib/python3.11
+           ln -s $PWD/fp/bin/python3.11 $venv/bin/python
+           printf 'home = %s/fp/bin\\nversion = 3.11\\n' $PWD > $venv/pyvenv.cfg
+           cp -r v/lib/python3.11/site-packages $venv/lib/python3.11/
+         done",
+    );
+    let work = |venv: &str| {
+        let code = "import ssl, ctypes, numpy; ssl.create_default_context(); assert numpy.eye(2).sum() == 2";
+        root.try_sh(&format!("env -i {venv}/bin/python -B -c '{code}'"))
+    };
+    let (before, python) = (root.tree("one"), root.tree("fp"));
+    let failed = work("one").unwrap_err();
+    assert!(failed.contains("not found") || failed.contains("No such file"), "{failed}");
+    let said = root.pitstop("check one", 2);
+    assert!(said.contains("`pitstop fix` makes it start"), "{said}");
+
+    let said = root.pitstop("fix one", 0);
+    assert!(said.contains("built for another system"), "{said}");
+    work("one").unwrap_or_else(|error| panic!("{said}\n{error}"));
+    // What its Python needs is in place for the next one, which has needs of its own.
+    let said = root.pitstop("fix two", 0);
+    assert!(!said.contains("built for another system"), "{said}");
+    work("two").unwrap_or_else(|error| panic!("{said}\n{error}"));
+
+    root.pitstop("undo one", 0);
+    same(&before, &root.tree("one"), "undo left something");
+    root.pitstop("undo --python one", 0);
+    same(&python, &root.tree("fp"), "undo left something with Python");
+    assert!(work("two").is_err(), "the Python still starts");
+}
+
+#[test]
+fn a_python_that_is_not_ours_is_refused() {
+    let root = Box::with(&[]);
+    root.sh("mkdir -p one/bin one/lib/python3.11/site-packages
+         ln -s $(nix-build --no-out-link '<nixpkgs>' -A nixbox.foreignPython)/bin/python3.11 one/bin/python
+         printf 'home = /x\\nversion = 3.11\\n' > one/pyvenv.cfg");
+    let before = root.tree("one");
+    let said = root.pitstop("fix one", 5);
+    assert!(said.contains("not pitstop's to change") && said.contains("make the environment"), "{said}");
+    same(&before, &root.tree("one"), "a refused fix changed something");
+}
+
+#[test]
+fn downloaded_programs_are_patched_one_by_one_and_undone() {
+    let root = Box::with(&["ruff", "uv"]);
+    root.sh("mkdir tools; mv v/bin/ruff v/bin/uv tools/");
+    let before = root.tree("tools");
+    let starts = |name: &str| root.try_sh(&format!("env -i tools/{name} --version"));
+    assert!(starts("ruff").is_err() && starts("uv").is_err());
+
+    let plan = root.pitstop("patch --dry-run tools/ruff", 0);
+    assert!(plan.contains("patch ruff: loader /"), "{plan}");
+    same(&before, &root.tree("tools"), "a dry run changed something");
+    root.pitstop("patch tools/ruff", 0);
+    starts("ruff").unwrap();
+    root.pitstop("patch tools/uv", 0);
+    starts("uv").unwrap();
+    starts("ruff").unwrap();
+
+    root.pitstop("undo tools/ruff", 0);
+    assert!(starts("ruff").is_err());
+    starts("uv").unwrap();
+    root.pitstop("undo tools/uv", 0);
+    same(&before, &root.tree("tools"), "undo left something");
+
+    root.pitstop("patch --add-runpath '$ORIGIN/lib' tools/uv", 0);
+    let path = root.sh("patchelf --print-rpath tools/uv");
+    assert!(path.starts_with("$ORIGIN/lib"), "{path}");
+    root.pitstop("undo tools/uv", 0);
+    same(&before, &root.tree("tools"), "undo left something");
+}
+
+#[test]
+fn a_program_that_shares_its_file_with_a_cache_leaves_the_cache_as_it_was() {
+    let root = Box::with(&["ruff"]);
+    // As uv installs from its cache.
+    root.sh("ln v/bin/ruff cached; sha256sum cached > sum");
+    root.pitstop("fix v", 0);
+    root.sh("sha256sum -c sum; v/bin/ruff --version");
+    // Another version comes over it, as by pip: it is nobody's to undo.
+    root.sh(
+        "cp -p cached v/bin/new; printf x >> v/bin/new; mv v/bin/new v/bin/ruff; sha256sum v/bin/ruff > sum",
+    );
+    let said = root.pitstop("status v", 1);
+    assert!(said.contains("bin/ruff was changed by somebody else"), "{said}");
+    let said = root.pitstop("undo v", 0);
+    assert!(said.contains("bin/ruff was changed by somebody else"), "{said}");
+    root.sh("sha256sum -c sum; test ! -e v/.pitstop");
+}

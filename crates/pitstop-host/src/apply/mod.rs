@@ -210,6 +210,9 @@ impl Venv {
             let path = operation.path();
             let folder = path.folder();
             let coming = folder.as_ref().is_some_and(|folder| made.contains(&folder));
+            if matches!(operation, Operation::MakeFolder { .. }) {
+                made.push(path);
+            }
             if matches!(operation, Operation::Claim { .. }) || folder == Some(manifest::folder()) {
                 continue;
             }
@@ -217,9 +220,6 @@ impl Venv {
                 return Err(ApplyError::NoFolder { path: tree.full(folder.as_ref()) });
             }
             tree.check_writable(folder.as_ref())?;
-            if matches!(operation, Operation::MakeFolder { .. }) {
-                made.push(path);
-            }
             self.check_free(operation, old)?;
         }
         Ok(())
