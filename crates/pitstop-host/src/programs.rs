@@ -90,6 +90,19 @@ fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// What both shims search before all defaults.
+fn shim_variable() -> Option<OsString> {
+    let own = format!("NIX_LD_LIBRARY_PATH_{}_linux", std::env::consts::ARCH);
+    variable(&own).or_else(|| variable("NIX_LD_LIBRARY_PATH"))
+}
+
+/// Whether pitstop-ld looks for a farm beside a program: where no variable names other folders, and a search path can hold
+/// the program's.
+fn heeds_farms(program: &Path) -> bool {
+    shim_variable().is_none_or(|folders| folders == SHIM_DEFAULTS)
+        && !path_bytes(program).iter().any(|byte| matches!(byte, b':' | b';' | b'$'))
+}
+
 /// A program of an environment.
 #[derive(Clone, Debug)]
 struct Program {
@@ -293,7 +306,7 @@ impl<'a> Programs<'a> {
             if as_it_is.is_content() {
                 return Ok(as_it_is);
             }
-            if matches!(program.stands, Stands::PitstopLd(_)) {
+            if matches!(program.stands, Stands::PitstopLd(_)) && heeds_farms(path) {
                 folders.insert(0, farm);
                 return Ok(self.play(program, &Change::default(), starting, &folders, found, true));
             }
@@ -334,14 +347,11 @@ impl<'a> Programs<'a> {
         if !matches!(program.stands, Stands::PitstopLd(_) | Stands::NixLd(_)) {
             return Vec::new();
         }
-        let own = format!("NIX_LD_LIBRARY_PATH_{}_linux", std::env::consts::ARCH);
-        let given = variable(&own).or_else(|| variable("NIX_LD_LIBRARY_PATH"));
-        let given = given.unwrap_or_else(|| SHIM_DEFAULTS.into());
+        let given = shim_variable().unwrap_or_else(|| SHIM_DEFAULTS.into());
         let mut folders: Vec<PathBuf> = std::env::split_paths(&given).collect();
-        if matches!(program.stands, Stands::PitstopLd(_)) {
-            let links = path.ancestors().skip(1).take(2).map(|folder| folder.join(LINK));
-            let leads = links.filter_map(|link| std::fs::canonicalize(link).ok());
-            folders.splice(0..0, leads.collect::<Vec<_>>());
+        if matches!(program.stands, Stands::PitstopLd(_)) && heeds_farms(path) {
+            let mut links = path.ancestors().skip(1).take(2).map(|folder| folder.join(LINK));
+            folders.splice(0..0, links.find_map(|link| std::fs::canonicalize(link).ok()));
         }
         folders
     }
@@ -483,4 +493,41 @@ pub fn loader_of_this_machine() -> Option<PathBuf> {
         let loader = elf.loader.as_ref()?.to_path_lossy().into_owned();
         loader::ask(&loader).ok().filter(|loader| loader.version.is_some()).map(|_| loader)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_link_serves_all_programs_of_bin_and_others_have_their_own() {
+        let root = Path::new("/venv");
+        let programs = ["bin/ruff", "bin/uv", "lib/python3.11/site-packages/cmake/data/bin/cmake"];
+        let programs: Vec<PathBuf> = programs.iter().map(|program| root.join(program)).collect();
+        let programs: Vec<&Path> = programs.iter().map(PathBuf::as_path).collect();
+        let expected = [
+            ("lib/python3.11/site-packages/cmake/data/bin/pitstop-libs", "../../../../../../.pitstop/farm"),
+            ("pitstop-libs", ".pitstop/farm"),
+        ];
+        let expected: BTreeMap<PathBuf, PathBuf> =
+            expected.iter().map(|(link, target)| (PathBuf::from(link), PathBuf::from(target))).collect();
+        assert_eq!(links(root, &programs), expected);
+    }
+
+    #[test]
+    fn a_path_is_plain_without_its_detours() {
+        assert_eq!(
+            plain(Path::new("/venv/bin/../.pitstop/./farm/libz.so.1")),
+            Path::new("/venv/.pitstop/farm/libz.so.1")
+        );
+    }
+
+    #[test]
+    fn what_starts_no_program_counts_as_nothing() {
+        for path in ["/nowhere/ld.so", "/etc/passwd", "/bin/true", "/dev/zero", "/"] {
+            assert!(matches!(stands(Path::new(path), false), Stands::Nothing), "{path}");
+        }
+        let loader = stands(Path::new("/lib64/ld-linux-x86-64.so.2"), false);
+        assert!(matches!(loader, Stands::Loader(_)), "{loader:?}");
+    }
 }

@@ -6,7 +6,7 @@
 
 use object::elf;
 
-use super::image::{DYNAMIC_BYTES, Dynamic, Image, SEGMENT_BYTES, Segment, read};
+use super::image::{DYNAMIC_BYTES, Dynamic, Entry, Image, SEGMENT_BYTES, Segment, read};
 use super::{Edit, PatchError, Wish};
 use crate::elf::Source;
 
@@ -45,35 +45,12 @@ pub(super) fn edits(
     }
     let mut flags = elf::PF_R.0;
     if let (Some((tag, path)), Some(dynamic)) = (&wish.path, &image.dynamic) {
-        let mut entries = dynamic.entries.clone();
         let strings = strings(source, image, dynamic)?;
-        let size = strings.len() as u64 + path.len() as u64;
-        let (at, vaddr) = content.add(&[strings.as_slice(), path].concat(), 8);
-        edits.extend(image.section_moved(dynamic.strtab, (vaddr, at, size)));
-        let values =
-            [(elf::DT_STRTAB.0, vaddr), (elf::DT_STRSZ.0, size), (tag.cast_signed(), strings.len() as u64)];
-        let mut changed: Vec<usize> = Vec::new();
-        for (tag, value) in values.map(|(tag, value)| (tag.cast_unsigned(), value)) {
-            let position = dynamic.position(tag).unwrap_or(entries.len());
-            entries.resize(entries.len().max(position + 1), super::image::Entry { tag, value });
-            entries[position].value = value;
-            changed.push(position);
-        }
-        let longs =
-            |entry: &super::image::Entry| [entry.tag.to_le_bytes(), entry.value.to_le_bytes()].concat();
-        if dynamic.slot(*tag).is_some() {
-            let edit =
-                |position: usize| Edit { offset: dynamic.place(position), bytes: longs(&entries[position]) };
-            edits.extend(changed.into_iter().map(edit));
-        } else {
+        let moved = search_path(image, dynamic, (*tag, path, strings), &mut content, &mut edits);
+        if let Some(moved) = moved {
+            segments[dynamic.segment] = moved;
             // The loader writes into it (`DT_DEBUG`).
             flags |= elf::PF_W.0;
-            let mut table: Vec<u8> = entries.iter().flat_map(longs).collect();
-            table.resize(table.len() + as_length(DYNAMIC_BYTES)?, 0);
-            let (at, vaddr) = content.add(&table, DYNAMIC_BYTES);
-            let old = segments[dynamic.segment];
-            segments[dynamic.segment] = old.moved(at, vaddr, table.len() as u64);
-            edits.extend(image.section_moved(old.vaddr, (vaddr, at, table.len() as u64)));
         }
     }
     for segment in segments.iter_mut().filter(|segment| segment.kind == elf::PT_PHDR.0) {
@@ -100,6 +77,45 @@ pub(super) fn edits(
     let count = u16::try_from(segments.len()).map_err(|_| PatchError::Odd("it has too many segments"))?;
     edits.push(Edit { offset: 56, bytes: count.to_le_bytes().to_vec() });
     Ok(edits)
+}
+
+/// Adds the dynamic strings with a search path behind them, and edits the dynamic section to name both; where that has no
+/// room, it is added too, and its segment is given as it is then.
+fn search_path(
+    image: &Image,
+    dynamic: &Dynamic,
+    (tag, path, mut strings): (u64, &[u8], Vec<u8>),
+    content: &mut Content,
+    edits: &mut Vec<Edit>,
+) -> Option<Segment> {
+    let distance = strings.len() as u64;
+    strings.extend_from_slice(path);
+    let size = strings.len() as u64;
+    let (at, vaddr) = content.add(&strings, 8);
+    edits.extend(image.section_moved(dynamic.strtab, (vaddr, at, size)));
+    let values =
+        [(elf::DT_STRTAB.0.cast_unsigned(), vaddr), (elf::DT_STRSZ.0.cast_unsigned(), size), (tag, distance)];
+    let mut entries = dynamic.entries.clone();
+    let mut changed: Vec<usize> = Vec::new();
+    for (tag, value) in values {
+        let position = dynamic.position(tag).unwrap_or(entries.len());
+        entries.resize(entries.len().max(position + 1), Entry { tag, value });
+        entries[position].value = value;
+        changed.push(position);
+    }
+    let longs = |entry: &Entry| [entry.tag.to_le_bytes(), entry.value.to_le_bytes()].concat();
+    if dynamic.slot(tag).is_some() {
+        let edit =
+            |position: usize| Edit { offset: dynamic.place(position), bytes: longs(&entries[position]) };
+        edits.extend(changed.into_iter().map(edit));
+        return None;
+    }
+    let mut table: Vec<u8> = entries.iter().flat_map(longs).collect();
+    table.extend([0; size_of::<elf::Dyn64<object::LittleEndian>>()]);
+    let (at, vaddr) = content.add(&table, DYNAMIC_BYTES);
+    let old = image.segments[dynamic.segment];
+    edits.extend(image.section_moved(old.vaddr, (vaddr, at, table.len() as u64)));
+    Some(old.moved(at, vaddr, table.len() as u64))
 }
 
 /// What the new segment holds so far.

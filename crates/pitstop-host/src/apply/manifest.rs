@@ -248,12 +248,17 @@ impl Manifest {
         Ok(Found::Manifest(manifest))
     }
 
+    /// Takes down what is known of the patched files by now.
+    pub(super) fn know(&mut self, tree: &Tree) {
+        let patched = self.entries.iter().filter(|entry| matches!(entry, Entry::Patched { .. }));
+        self.known = patched.filter_map(|entry| tree.contents.of(entry.path())).collect();
+    }
+
     pub(super) fn store(&self, tree: &Tree) -> Result<(), ApplyError> {
         let path = place();
-        let patched = self.entries.iter().filter(|entry| matches!(entry, Entry::Patched { .. }));
-        let known = patched.filter_map(|entry| tree.contents.of(entry.path())).collect();
-        let mut bytes = serde_json::to_vec_pretty(&Self { known, ..self.clone() }).map_err(|error| {
-            ApplyError::Damaged { path: tree.full(Some(&path)), reason: error.to_string() }
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(|error| ApplyError::Damaged {
+            path: tree.full(Some(&path)),
+            reason: error.to_string(),
         })?;
         bytes.push(b'\n');
         tree.write(&path, &bytes, 0o644, true)?;

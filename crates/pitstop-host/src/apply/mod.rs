@@ -413,7 +413,8 @@ impl Venv {
         for one in &mut touched {
             one.after = self.tree.time(one.path.as_ref())?;
         }
-        let manifest = Manifest::new(State::Applied, entries, touched);
+        let mut manifest = Manifest::new(State::Applied, entries, touched);
+        manifest.know(&self.tree);
         manifest.store(&self.tree)?;
         Ok(manifest)
     }

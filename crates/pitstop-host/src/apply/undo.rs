@@ -74,6 +74,7 @@ impl Venv {
             tree.set_time(path.folder().as_ref(), time)?;
         }
         manifest.entries.retain(|entry| !is_it(entry));
+        manifest.know(tree);
         manifest.store(tree)?;
         Ok(Undone { was_fixed: true, differences })
     }
