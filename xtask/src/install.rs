@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 
 use crate::run;
 
-/// What beside nixbox's own needs the tests use: a compiler for the loader's fixtures, Python with venv, and
-/// a plain Debian made by debootstrap.
+/// What beside nixbox's own needs the tests use: a compiler for the loader's fixtures, Python with venv, a plain Debian
+/// made by debootstrap, and tools that look at a program which the shim has started.
 const PACKAGES: &[&str] = &[
     "gcc",
     "libc6-dev",
@@ -16,6 +16,9 @@ const PACKAGES: &[&str] = &[
     "python3-venv",
     "python3-pip",
     "strace",
+    "gdb",
+    "linux-perf",
+    "libcap2-bin",
     "util-linux",
     "debootstrap",
     "debian-archive-keyring",

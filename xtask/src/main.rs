@@ -17,6 +17,8 @@ cargo xtask CHORE
   test           install what the tests need, then check the format, lint, and run every test
   bench check    time `pitstop check` beside what else there is, and write docs/performance.md;
                  --tree VENV measures that environment, --rounds N so many times
+  bench shim     time the loader shim, and write docs/performance.md; --peer NAME=SHIM races another beside it,
+                 --rounds N starts each so many times
   nixbox [CMD…]  run a command, or a shell, in the NixOS-like root
 ";
 

@@ -11,6 +11,10 @@ pub(crate) fn run_all() -> Result<()> {
     install::debian_packages()?;
     run(cargo().args(["fmt", "--all", "--check"]))?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+    // The shim has no standard library, and so a profile of its own.
+    run(cargo()
+        .args(["clippy", "--profile", "shim", "--package", "pitstop-ld", "--features", "standalone"])
+        .args(["--bin", "pitstop-ld", "--locked", "--", "-D", "warnings"]))?;
     // What a person runs is the release build, which the tests do not make.
     run(cargo().args(["build", "--release", "--locked", "--package", "pitstop"]))?;
     run(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]))

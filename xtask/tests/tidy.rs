@@ -72,6 +72,26 @@ fn core_touches_nothing() {
 }
 
 #[test]
+fn the_shim_is_unsafe_only_where_it_acts() {
+    let mut files = sources("crates/pitstop-ld/src");
+    // These are the binary's: they read the stack and call the kernel. The library beside them forbids it to itself.
+    let acting = ["main.rs", "arch/x86_64.rs", "by_hand.rs", "mapping.rs", "process.rs", "sys.rs"];
+    files.retain(|(path, _)| !acting.iter().any(|file| path.ends_with(file)));
+    forbid(files.clone(), &["unsafe ", "asm!"], "what the shim thinks is safe code");
+    let library = files.iter().find(|(path, _)| path.ends_with("lib.rs")).unwrap();
+    assert!(library.1.contains("#![forbid(unsafe_code)]"));
+    let all = sources("crates/pitstop-ld/src");
+    forbid(
+        all.clone(),
+        &["std::", "core::fmt::Write", "write!", "format!", "panic!", ".expect("],
+        "the shim has no std, and cannot panic",
+    );
+    let machine = |path: &Path| path.parent().is_some_and(|folder| folder.ends_with("arch"));
+    let others = all.into_iter().filter(|(path, _)| !machine(path)).collect();
+    forbid(others, &["asm!(", "rsp", "\"rax\""], "what depends on the machine stands in arch/");
+}
+
+#[test]
 fn stages_use_only_those_before_them() {
     let may_not = [
         (
@@ -99,6 +119,10 @@ fn stages_use_only_those_before_them() {
         forbid(files, words, "a stage reaches ahead");
     }
     forbid(sources("crates/pitstop-host/src"), &["nixbox::"], "the product does not know its tests");
+    for crate_name in ["pitstop-core", "pitstop-host", "pitstop"] {
+        let files = sources(&format!("crates/{crate_name}/src"));
+        forbid(files, &["pitstop_ld::"], "the shim stands alone");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ rec {
   unique = foldl' (seen: x: if elem x seen then seen else seen ++ [ x ]) [ ];
   remove = x: filter (y: y != x);
   last = xs: elemAt xs (length xs - 1);
+  reverseList = xs: genList (n: elemAt xs (length xs - 1 - n)) (length xs);
   init = xs: genList (elemAt xs) (length xs - 1);
   nameValuePair = name: value: { inherit name value; };
   genAttrs = names: f: listToAttrs (map (n: nameValuePair n (f n)) names);

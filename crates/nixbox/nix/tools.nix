@@ -19,10 +19,22 @@ let
         inherit (all."stdenv.cc.cc") version;
         builder = "/bin/bash";
         args = [ "-c" ''export PATH=/usr/bin:/bin; mkdir -p "$out/nix-support"'' ];
-        passthru = { cc = all."stdenv.cc.cc"; isGNU = true; isClang = false; libc = all.glibc; };
+        passthru = {
+          cc = all."stdenv.cc.cc";
+          isGNU = true;
+          isClang = false;
+          libc = all.glibc;
+          bintools.dynamicLinker = "${all.glibc}/lib/ld-linux-x86-64.so.2";
+        };
       };
     isLinux = true;
-    hostPlatform = { inherit system; isLinux = true; isx86_64 = true; config = "x86_64-unknown-linux-gnu"; };
+    hostPlatform = {
+      inherit system;
+      isLinux = true;
+      isx86_64 = true;
+      config = "x86_64-unknown-linux-gnu";
+      libDir = "lib64";
+    };
     buildPlatform = stdenv.hostPlatform;
     targetPlatform = stdenv.hostPlatform;
   };
@@ -89,7 +101,25 @@ in
     writeTextFile { inherit name; executable = true; text = "#!${shell}\n${text}"; };
   writeShellScriptBin = name: text:
     writeTextFile { inherit name; executable = true; destination = "/bin/${name}"; text = "#!${shell}\n${text}"; };
-  buildEnv = { name, paths, ... }: symlinkJoin { inherit name paths; };
+  # As in nixpkgs, two files at one place are an error, or the first one is taken.
+  buildEnv =
+    { name, paths, pathsToLink ? [ "/" ], extraPrefix ? "", ignoreCollisions ? false, postBuild ? "" }:
+    runCommand name
+      {
+        inherit pathsToLink extraPrefix;
+        paths = map (p: "${p}") (if ignoreCollisions then lib.reverseList paths else paths);
+        force = lib.optionalString ignoreCollisions "--force";
+      } ''
+      for path in $paths; do
+        for part in $pathsToLink; do
+          if [ ! -d "$path$part" ]; then continue; fi
+          mkdir -p "$out$extraPrefix$part"
+          cp -rs $force --no-preserve=mode "$path$part/." "$out$extraPrefix$part/"
+        done
+      done
+      mkdir -p "$out"
+      ${postBuild}
+    '';
   mkShell = given:
     mkDerivation ({ name = "nix-shell"; buildCommand = ''mkdir "$out"''; } // given // {
       nativeBuildInputs = (given.packages or [ ]) ++ (given.nativeBuildInputs or [ ])

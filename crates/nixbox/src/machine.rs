@@ -48,6 +48,8 @@ pub struct MachineBuilder<'a> {
     home: Option<PathBuf>,
     root: bool,
     own_store: bool,
+    profile: Option<PathBuf>,
+    ldso: Option<PathBuf>,
 }
 
 impl<'a> MachineBuilder<'a> {
@@ -59,6 +61,8 @@ impl<'a> MachineBuilder<'a> {
             home: None,
             root: false,
             own_store: false,
+            profile: None,
+            ldso: None,
         }
     }
 
@@ -98,6 +102,20 @@ impl<'a> MachineBuilder<'a> {
         self
     }
 
+    /// Has this store path at `/run/current-system/sw`, instead of the base system alone: NixOS's `environment.systemPackages`.
+    #[must_use]
+    pub fn profile(mut self, path: impl Into<PathBuf>) -> Self {
+        self.profile = Some(path.into());
+        self
+    }
+
+    /// Links to this program where foreign programs look for their loader: NixOS's `environment.ldso`.
+    #[must_use]
+    pub fn ldso(mut self, program: impl Into<PathBuf>) -> Self {
+        self.ldso = Some(program.into());
+        self
+    }
+
     /// Starts the machine's nix-daemon.
     pub fn start(mut self) -> Result<Machine<'a>> {
         let room = tempfile::Builder::new().prefix("machine-").tempdir_in(self.nixbox.rooms())?;
@@ -120,6 +138,8 @@ impl<'a> MachineBuilder<'a> {
             network: self.network,
             home,
             root: self.root,
+            profile: self.profile.unwrap_or_else(|| system.profile.clone()),
+            ldso: self.ldso,
             nix,
             _daemon: daemon,
             _store_copy: store_copy,
@@ -137,6 +157,8 @@ pub struct Machine<'a> {
     network: bool,
     home: PathBuf,
     root: bool,
+    profile: PathBuf,
+    ldso: Option<PathBuf>,
     nix: PathBuf,
     // In this order they end: the daemon, its store, the folder that has its socket.
     _daemon: Daemon,
@@ -233,7 +255,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Nothing is here that NixOS does not have: no `/lib64`, no `/lib`, no `/usr/lib`, no ld.so.cache.
+    /// Nothing is here that NixOS does not have: no `/lib64` (unless [`MachineBuilder::ldso`] asked for it), no `/lib`, no `/usr/lib`, no ld.so.cache.
     fn root_file_system(&self, command: &mut Command) {
         let system = self.nixbox.system();
         // Folders that bwrap makes on the way to something else would be closed to others.
@@ -247,9 +269,13 @@ impl Machine<'_> {
         command.args(["--proc", "/proc", "--dev", "/dev"]);
         command.args(["--perms", "1777", "--tmpfs", "/tmp", "--perms", "1777", "--tmpfs", "/var/tmp"]);
         command.arg("--symlink").arg(&system.glibc).arg("/run/glibc");
-        command.arg("--symlink").arg(&system.profile).arg("/run/current-system/sw");
+        command.arg("--symlink").arg(&self.profile).arg("/run/current-system/sw");
         command.arg("--symlink").arg(system.profile.join("bin/bash")).arg("/bin/sh");
         command.arg("--symlink").arg(system.profile.join("bin/env")).arg("/usr/bin/env");
+        if let Some(program) = &self.ldso {
+            command.args(["--perms", "0755", "--dir", "/lib64"]);
+            command.arg("--symlink").arg(program).arg("/lib64/ld-linux-x86-64.so.2");
+        }
         command.arg("--ro-bind").arg(self.nixbox.etc()).arg("/etc");
         if self.network {
             for file in ["/etc/resolv.conf", "/etc/ssl/certs/ca-certificates.crt"] {

@@ -1,8 +1,9 @@
-//! `cargo xtask bench check`: how fast `pitstop check` is, beside what people use today and what no program can do without.
+//! `cargo xtask bench`. Of `check`: how fast `pitstop check` is, beside what people use today and what no program can do without.
 
 mod contest;
 mod hook;
 mod report;
+mod shim;
 mod tree;
 
 use std::ffi::OsString;
@@ -24,7 +25,8 @@ pub(crate) fn run_words(words: &[OsString]) -> Result<()> {
     match words.as_slice() {
         ["measure", command] => contest::measure(command),
         ["check", options @ ..] => check(&Options::parse(options)?),
-        _ => bail!("cargo xtask bench check [--tree VENV] [--rounds N]"),
+        ["shim", options @ ..] => shim::run_words(options),
+        _ => bail!("cargo xtask bench check [--tree VENV] [--rounds N], or {}", shim::USAGE),
     }
 }
 

@@ -11,9 +11,6 @@ use super::hook::Misses;
 use super::named;
 use super::tree::Size;
 
-const BEGIN: &str = "<!-- cargo xtask bench check: begin -->\n";
-const END: &str = "<!-- cargo xtask bench check: end -->\n";
-
 pub(super) struct Report {
     pub(super) size: Size,
     pub(super) rounds: usize,
@@ -24,20 +21,25 @@ pub(super) struct Report {
 
 /// Prints the report, and puts it into the page.
 pub(super) fn write(report: &Report) -> Result<()> {
-    let text = text(report)?;
+    put("check", &text(report)?)
+}
+
+/// Prints a text, and puts it into the page where the bench of this name has its place.
+pub(super) fn put(bench: &str, text: &str) -> Result<()> {
     println!("{text}");
+    let [begin, end] = ["begin", "end"].map(|edge| format!("<!-- cargo xtask bench {bench}: {edge} -->\n"));
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.md");
     let old = std::fs::read_to_string(&page).with_context(|| page.display().to_string())?;
-    let (head, rest) = old.split_once(BEGIN).context("the page has no marker to begin at")?;
-    let (_, tail) = rest.split_once(END).context("the page has no marker to end at")?;
-    Ok(std::fs::write(&page, format!("{head}{BEGIN}\n{text}\n{END}{tail}"))?)
+    let (head, rest) = old.split_once(&begin).context("the page has no marker to begin at")?;
+    let (_, tail) = rest.split_once(&end).context("the page has no marker to end at")?;
+    Ok(std::fs::write(&page, format!("{head}{begin}\n{text}\n{end}{tail}"))?)
 }
 
 fn text(report: &Report) -> Result<String> {
     let Size { native_files, files, gigabytes } = &report.size;
     let (large, small) = (&report.on_large, &report.on_small);
     let mut text = String::new();
-    writeln!(text, "{}", machine())?;
+    writeln!(text, "{}", machine(&["libtree", "pax-utils"]))?;
     writeln!(
         text,
         "\n{native_files} native files among {files}, {gigabytes:.1} GB; {} rounds, all in turn, warm.\n",
@@ -76,8 +78,8 @@ fn table(figures: &[Figures], one: &Figures) -> Result<String> {
     Ok(text)
 }
 
-/// What ran: processor, kernel and the versions of the contestants, each in one line of its own words.
-fn machine() -> String {
+/// What ran: processor, kernel and versions, with those of these Debian packages.
+pub(super) fn machine(packages: &[&str]) -> String {
     let first = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().ok();
         let text = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
@@ -86,14 +88,15 @@ fn machine() -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let package = |name: &str| first("dpkg-query", &["-W", "-f", "${Version}", name]);
-    format!(
-        "{} × {cores}, Linux {}, {}, {}, libtree {}, lddtree of pax-utils {}.",
+    let mut text = format!(
+        "{} × {cores}, Linux {}, {}, {}",
         cpu.map_or("an unknown processor", |(_, name)| name),
         first("uname", &["-r"]),
         first("ldd", &["--version"]),
         first("python3", &["--version"]),
-        package("libtree"),
-        package("pax-utils"),
-    )
+    );
+    for package in packages {
+        text += &format!(", {package} {}", first("dpkg-query", &["-W", "-f", "${Version}", package]));
+    }
+    text + "."
 }
