@@ -433,7 +433,7 @@ fn every_dynamic_program_of_this_machine_can_be_patched_and_undone() {
             continue;
         }
         let change = change(&elf);
-        let patch =
+        let made =
             plan(program.as_slice(), &change).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let result = applied(&program, &made);
         let undone = bytes_of(&Edited::new(result.as_slice(), &record(&program, &made), made.old_length));

@@ -119,7 +119,7 @@ struct Program {
 /// The programs of one environment.
 pub struct Programs<'a> {
     survey: &'a Survey,
-    programs: Vec<Program>,
+    all: Vec<Program>,
     /// Folders that every program is to search besides.
     folders: Vec<BString>,
 }
@@ -180,26 +180,28 @@ impl<'a> Programs<'a> {
             let Some(named) = original.loader.as_ref().map(|named| named.to_path_lossy().into_owned()) else {
                 continue;
             };
-            let look = || match named == survey.loader.path {
-                true => Stands::Loader(survey.loader.clone()),
-                false => stands(&named, asking == Asking::Allowed && survey.is_of_the_machine(&named)),
+            let look = || {
+                if named == survey.loader.path {
+                    return Stands::Loader(survey.loader.clone());
+                }
+                stands(&named, asking == Asking::Allowed && survey.is_of_the_machine(&named))
             };
             let stands = loaders.entry(named.clone()).or_insert_with(look).clone();
             programs.push(Program { native, original: original.clone(), named, stands, modules: Vec::new() });
         }
-        Self { survey, programs, folders: Vec::new() }
+        Self { survey, all: programs, folders: Vec::new() }
     }
 
     /// Whether there are none that could be mended.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.programs.is_empty()
+        self.all.is_empty()
     }
 
     /// Says that the programs open these modules when running. What only those lack is provided where it is to be had.
     #[must_use]
     pub fn with_modules(mut self, modules: &[PathBuf]) -> Self {
-        for program in &mut self.programs {
+        for program in &mut self.all {
             modules.clone_into(&mut program.modules);
         }
         self
@@ -209,7 +211,7 @@ impl<'a> Programs<'a> {
     /// are to search these folders.
     #[must_use]
     pub fn forced(mut self, loader: bool, folders: Vec<BString>) -> Self {
-        for program in self.programs.iter_mut().filter(|_| loader) {
+        for program in self.all.iter_mut().filter(|_| loader) {
             program.stands = Stands::Nothing;
         }
         self.folders = folders;
@@ -220,7 +222,7 @@ impl<'a> Programs<'a> {
     #[must_use]
     pub fn stranded(&self) -> Vec<Stranded> {
         let mut stranded = Vec::new();
-        for program in &self.programs {
+        for program in &self.all {
             let native = program.native;
             let loader = program.named.clone();
             let Some(starting) = program.stands.loader() else {
@@ -228,7 +230,7 @@ impl<'a> Programs<'a> {
                 continue;
             };
             let path = &self.survey.natives[native].path;
-            let folders = self.shim_folders(program, path);
+            let folders = Self::shim_folders(program, path);
             let environment = searched(&folders);
             let started = Process::start(starting.clone(), &self.survey.files, path, environment);
             let Ok(process) = started else { continue };
@@ -244,7 +246,7 @@ impl<'a> Programs<'a> {
     #[must_use]
     pub fn missing(&self, found: &BTreeMap<BString, Found>) -> Vec<Missing> {
         let mut missing: BTreeMap<BString, Missing> = BTreeMap::new();
-        for program in &self.programs {
+        for program in &self.all {
             let Ok(trial) = self.best(program, found) else { continue };
             let path = &self.survey.natives[program.native].path;
             for (soname, versions) in trial.missing.into_iter().chain(trial.wanting) {
@@ -266,7 +268,7 @@ impl<'a> Programs<'a> {
     #[must_use]
     pub fn remedy(&self, found: &BTreeMap<BString, Found>) -> ProgramRemedy {
         let mut remedy = ProgramRemedy::default();
-        for program in &self.programs {
+        for program in &self.all {
             let native = program.native;
             match self.best(program, found) {
                 Err(reason) => remedy.refused.push((native, reason)),
@@ -300,7 +302,7 @@ impl<'a> Programs<'a> {
         let is_shim =
             self.folders.is_empty() && matches!(program.stands, Stands::PitstopLd(_) | Stands::NixLd(_));
         if let Some(starting) = program.stands.loader().filter(|_| is_shim) {
-            let mut folders = self.shim_folders(program, path);
+            let mut folders = Self::shim_folders(program, path);
             folders.retain(|folder| *folder != farm);
             let as_it_is = self.play(program, &Change::default(), starting, &folders, found, true);
             if as_it_is.is_content() {
@@ -343,7 +345,7 @@ impl<'a> Programs<'a> {
     }
 
     /// Where a shim has the loader look for libraries of a program.
-    fn shim_folders(&self, program: &Program, path: &Path) -> Vec<PathBuf> {
+    fn shim_folders(program: &Program, path: &Path) -> Vec<PathBuf> {
         if !matches!(program.stands, Stands::PitstopLd(_) | Stands::NixLd(_)) {
             return Vec::new();
         }

@@ -99,6 +99,7 @@ fn verify_batch(python: &Path, batch: &[Subject]) -> Result<Vec<Verdict>, ChildE
 /// What the loader makes of a program: it is asked to list what it would load, and runs nothing of the program.
 ///
 /// `library_path` is searched first, as a shim has it.
+#[must_use]
 pub fn verify_program(loader: &Path, library_path: Option<&Path>, program: &Path) -> Verdict {
     let mut command = Command::new(loader);
     if let Some(folder) = library_path {

@@ -48,8 +48,8 @@ pub(super) fn run(patch: &Patch, json: bool, output: &Output) -> Done {
     let mut folders: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
     for file in &patch.files {
         let (folder, inside) = place(file)?;
-        let path = folder.join(inside.as_path());
-        folders.entry(folder).or_default().insert(path);
+        let program = folder.join(inside.as_path());
+        folders.entry(folder).or_default().insert(program);
     }
     let loader = patch.loader.clone().or_else(loader_of_this_machine).ok_or_else(|| {
         CommandError::new(ExitStatus::Usage, std::io::Error::other("this machine's own loader is not known"))
@@ -65,7 +65,8 @@ pub(super) fn run(patch: &Patch, json: bool, output: &Output) -> Done {
         let files: Vec<PathBuf> = files.into_iter().collect();
         let survey = Survey::of_programs(folder, &files, &loader).map_err(target::survey_error)?;
         let wish = Wish { loader: patch.loader.as_deref(), folders: &patch.add_runpath, modules: &[] };
-        let (report, status) = mend(&venv, survey, &wish, &patch.sources, patch.dry_run, &interrupt, output)?;
+        let (report, status) =
+            mend(&venv, &survey, &wish, &patch.sources, patch.dry_run, &interrupt, output)?;
         if let Some(plan) = &report.plan
             && !json
         {
@@ -86,7 +87,7 @@ pub(super) fn run(patch: &Patch, json: bool, output: &Output) -> Done {
 /// Makes the programs of a survey start, and keeps what undoes it in their folder.
 pub(super) fn mend(
     venv: &Venv,
-    survey: Survey,
+    survey: &Survey,
     wish: &Wish<'_>,
     sources: &args::Sources,
     dry_run: bool,
@@ -95,7 +96,7 @@ pub(super) fn mend(
 ) -> Result<(FixReport, ExitStatus), CommandError> {
     let was_fixed = !matches!(status(venv.root()).map_err(refused)?, Status::None);
     let begun = Begun { venv, by_us: Cell::new(false), was_fixed };
-    let mended = mend_begun(&begun, &survey, wish, sources, dry_run, interrupt, output);
+    let mended = mend_begun(&begun, survey, wish, sources, dry_run, interrupt, output);
     mended.inspect_err(|_| begun.take_back())
 }
 

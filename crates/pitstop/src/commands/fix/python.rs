@@ -77,7 +77,7 @@ fn mend(
     output.note(&format!("{whole}: this Python was built for another system and cannot start here"));
     let venv = Venv::lock(&home).map_err(refused)?;
     let wish = Wish { loader: None, folders: &[], modules: &modules };
-    let (report, status) = patch::mend(&venv, survey, &wish, sources, false, interrupt, output)?;
+    let (report, status) = patch::mend(&venv, &survey, &wish, sources, false, interrupt, output)?;
     if status != ExitStatus::Success {
         let words = report.failing.first().map_or_else(String::new, |failing| format!(": {}", failing.words));
         let cause = format!("{} could not be made to start{words}", executable.display());
