@@ -105,6 +105,7 @@ fn stages_use_only_those_before_them() {
                 "crate::plan",
             ][..],
         ),
+        ("patch", &["crate::files", "crate::ldso", "crate::diagnose", "crate::locate", "crate::plan"]),
         ("ldso", &["crate::diagnose", "crate::locate", "crate::targets", "crate::plan", "crate::report"]),
         ("locate", &["crate::ldso", "crate::diagnose", "crate::targets", "crate::plan", "crate::report"]),
         (

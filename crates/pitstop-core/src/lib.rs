@@ -12,6 +12,7 @@ pub mod files;
 pub mod index;
 pub mod ldso;
 pub mod locate;
+pub mod patch;
 pub mod plan;
 pub mod report;
 pub mod requirements;

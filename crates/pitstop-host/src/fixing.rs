@@ -1,5 +1,7 @@
 //! From a remedy to a plan: what would be written into an environment, before anything is.
 
+mod patching;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -9,9 +11,11 @@ use pitstop_core::files::{Files, Opened};
 use pitstop_core::plan::hook::{self, Bytecode, HookData, PythonId, SOURCE, SOURCE_NAME, seen_from};
 use pitstop_core::plan::{Inside, InsideError, Operation, Plan};
 
-use crate::apply::{ApplyError, compile_hook};
+use crate::apply::{self, ApplyError, compile_hook};
 use crate::remedy::{Record, Remedy};
 use crate::survey::Survey;
+
+pub use patching::Originals;
 
 const MODE: u32 = 0o644;
 /// Where stand-ins for libraries of another name lie.
@@ -29,25 +33,67 @@ pub enum PlanError {
     /// No stand-in can be made for a library of another name.
     #[error("a library of another name cannot be used")]
     Alias(#[from] AliasError),
+    /// A program cannot be patched.
+    #[error("{}: {cause}", .path.display())]
+    Patch {
+        /// The program.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
     /// Python could not compile the hook.
     #[error(transparent)]
     Compile(#[from] ApplyError),
 }
 
 /// The plan that puts a remedy in place; empty where nothing has to be loaded.
-pub fn plan(survey: &Survey, remedy: &Remedy) -> Result<Plan, PlanError> {
+pub fn plan(survey: &Survey, remedy: &Remedy, originals: &Originals) -> Result<Plan, PlanError> {
     let mut operations = Vec::new();
-    if remedy.after.preloads.is_empty() {
+    if remedy.after.preloads.is_empty() && remedy.programs.is_idle() {
         return Ok(Plan { operations });
     }
-    let answer = survey.python.answer.as_ref().ok_or(PlanError::SilentPython)?;
-    let python = PythonId { version: minor(&survey.python.version), base_prefix: answer.base_prefix.clone() };
     let record = Record::of(survey, &remedy.found);
     operations.push(Operation::WriteFile {
         path: Inside::new(Record::place())?,
         bytes: record.to_bytes(),
         mode: MODE,
     });
+    if !remedy.after.preloads.is_empty() {
+        add_hook(survey, remedy, &mut operations)?;
+    }
+    patching::add(survey, remedy, originals, &mut operations)?;
+    Ok(Plan { operations })
+}
+
+/// The plan that makes programs start which belong to no environment. Others that were patched in the same folder before,
+/// and what they need, stay as they are.
+pub fn plan_programs(survey: &Survey, remedy: &Remedy, originals: &Originals) -> Result<Plan, PlanError> {
+    let mut operations = Vec::new();
+    if remedy.programs.is_idle() {
+        return Ok(Plan { operations });
+    }
+    let mut record = Record::of(survey, &remedy.found);
+    if let Ok(Some(earlier)) = Record::read(&survey.environment.root) {
+        record.keep(earlier);
+    }
+    operations.push(Operation::WriteFile {
+        path: Inside::new(Record::place())?,
+        bytes: record.to_bytes(),
+        mode: MODE,
+    });
+    patching::add(survey, remedy, originals, &mut operations)?;
+    let kept = apply::made(&survey.environment.root)?;
+    let is_new = |kept: &Operation| !operations.iter().any(|operation| operation.path() == kept.path());
+    let kept: Vec<Operation> = kept.into_iter().filter(is_new).collect();
+    // Folders come before what is in them.
+    let (folders, others) = kept.into_iter().partition(|kept| matches!(kept, Operation::MakeFolder { .. }));
+    Ok(Plan { operations: [folders, operations, others].concat() })
+}
+
+/// What has Python load libraries before the modules that need them.
+fn add_hook(survey: &Survey, remedy: &Remedy, operations: &mut Vec<Operation>) -> Result<(), PlanError> {
+    let answer = survey.python.answer.as_ref().ok_or(PlanError::SilentPython)?;
+    let python = PythonId { version: minor(&survey.python.version), base_prefix: answer.base_prefix.clone() };
     let aliases = aliases(survey, remedy)?;
     if !aliases.is_empty() {
         operations.push(Operation::MakeFolder { path: Inside::new(ALIASES)? });
@@ -69,7 +115,7 @@ pub fn plan(survey: &Survey, remedy: &Remedy) -> Result<Plan, PlanError> {
         };
         operations.extend(hook::operations(inside.as_ref(), &data, Some(bytecode(survey, site)?))?);
     }
-    Ok(Plan { operations })
+    Ok(())
 }
 
 /// A stand-in for a library that goes by another name than the one asked for.

@@ -14,6 +14,7 @@ use pitstop_core::files::{Files, Opened};
 use pitstop_core::ldso::{Process, no_fallback};
 use pitstop_core::locate::{Candidate, Distribution, Suite, locate};
 
+use crate::programs::{ProgramRemedy, Programs};
 use crate::provide::apt::Apt;
 use crate::provide::host::{self, Places};
 use crate::provide::nix::{Nix, PackageSet};
@@ -72,6 +73,8 @@ pub struct Remedy {
     pub costs: Vec<(&'static str, Cost)>,
     /// What is wrong once all that was found is there.
     pub after: Diagnosis,
+    /// What makes the environment's programs start.
+    pub programs: ProgramRemedy,
 }
 
 impl Remedy {
@@ -86,6 +89,8 @@ impl Remedy {
 pub struct Search<'a> {
     /// The environment.
     pub survey: &'a Survey,
+    /// Its programs.
+    pub programs: &'a Programs<'a>,
     /// Its Python's process, without any variable set.
     pub process: &'a Process<'a>,
     /// Where libraries may come from.
@@ -111,12 +116,14 @@ impl Search<'_> {
             if self.interrupt.is_requested() {
                 return Err(Error::Interrupted);
             }
-            let open: Vec<Missing> = remedy
-                .after
-                .required()
-                .filter(|missing| !given_up.contains(&missing.soname))
-                .cloned()
-                .collect();
+            let mut open: Vec<Missing> = remedy.after.required().cloned().collect();
+            for missing in self.programs.missing(&remedy.found) {
+                match open.iter_mut().find(|other| other.soname == missing.soname) {
+                    Some(other) => other.versions.extend(missing.versions),
+                    None => open.push(missing),
+                }
+            }
+            open.retain(|missing| !given_up.contains(&missing.soname));
             if open.is_empty() {
                 break;
             }
@@ -125,7 +132,9 @@ impl Search<'_> {
             remedy.after = self.survey.diagnose(self.process, &remedy.provided());
         }
         // What was provided for nobody any more is let go.
-        let used: BTreeSet<&PathBuf> = remedy.after.preloads.values().flatten().collect();
+        remedy.programs = self.programs.remedy(&remedy.found);
+        let used: BTreeSet<&PathBuf> =
+            remedy.after.preloads.values().flatten().chain(remedy.programs.farm.values()).collect();
         remedy.found.retain(|_, found| used.contains(&found.file));
         Ok(remedy)
     }

@@ -15,6 +15,7 @@ use crate::environment::Environment;
 use crate::files::{SystemFiles, defines_symbol};
 use crate::loader::{self, AskError};
 use crate::metadata;
+use crate::programs::{self, Programs, Stands};
 use crate::python::{self, PythonError};
 use crate::walk::{self, NativeFile, Tree, walk};
 use crate::wheels::LaidOut;
@@ -152,6 +153,49 @@ impl Survey {
         Ok(Self { environment, python, python_trouble, loader, natives, packages, unread, files, tree })
     }
 
+    /// Looks at programs that belong to no environment, below `root`. `loader` is to start them.
+    pub fn of_programs(root: PathBuf, programs: &[PathBuf], loader: &Path) -> Result<Self, SurveyError> {
+        let files = SystemFiles::new();
+        let loader = Arc::new(loader::ask(loader)?);
+        let mut natives = Vec::new();
+        let mut unread = Vec::new();
+        for path in programs {
+            let cause = match files.open(path) {
+                Opened::Elf(id, elf) => {
+                    let role = role_of(path, &elf, &[]);
+                    natives.push(Native { path: path.clone(), id, elf, role, package: None });
+                    continue;
+                }
+                Opened::Absent => "no such file".to_owned(),
+                Opened::Unusable(why) => why.to_string(),
+            };
+            unread.push(Unread { path: path.clone(), cause });
+        }
+        // What stands for Python here imports nothing: libraries are looked for as for any program.
+        let executable = programs.first().cloned().unwrap_or_else(|| root.clone());
+        let python = Python::unasked(executable, "", &triplet());
+        let environment = Environment {
+            root: root.clone(),
+            site_packages: Vec::new(),
+            scripts: None,
+            python: None,
+            version: None,
+            system_site_packages: false,
+        };
+        let tree = Tree::nothing(root);
+        Ok(Self {
+            environment,
+            python,
+            python_trouble: None,
+            loader,
+            natives,
+            packages: Vec::new(),
+            unread,
+            files,
+            tree,
+        })
+    }
+
     /// Plays the start of this environment's Python, as it is without any variable set.
     pub fn process(&self) -> Result<Process<'_>, SurveyError> {
         self.process_with(ldso::Environment::default())
@@ -215,43 +259,11 @@ impl Survey {
 
     /// The programs of this environment that cannot start here, as far as can be told without starting them.
     pub fn stranded(&self, asking: Asking) -> Vec<Stranded> {
-        let mut loaders: HashMap<PathBuf, Option<Arc<Loader>>> = HashMap::new();
-        let programs = (0..self.natives.len()).filter(|&index| self.natives[index].role == Role::Executable);
-        let mut stranded = Vec::new();
-        for native in programs {
-            let Native { path, elf, .. } = &self.natives[native];
-            // A program for another machine is started by nobody here.
-            let Some(named) = elf.loader.as_ref().filter(|_| elf.target == self.loader.target) else {
-                continue;
-            };
-            let named = named.to_path_lossy().into_owned();
-            let loader = loaders.entry(named.clone()).or_insert_with(|| {
-                if named == self.loader.path {
-                    return Some(self.loader.clone());
-                }
-                let ask = asking == Asking::Allowed && self.is_of_the_machine(&named);
-                let asked = if ask { loader::ask(&named) } else { loader::read(&named) };
-                asked.ok().map(Arc::new)
-            });
-            let Some(loader) = loader else {
-                stranded.push(Stranded { native, loader: named, loader_exists: false, missing: Vec::new() });
-                continue;
-            };
-            let started = Process::start(loader.clone(), &self.files, path, ldso::Environment::default());
-            let Ok(process) = started else { continue };
-            let start = process.at_start();
-            let mut missing: Vec<BString> = start.unmet().map(|need| start.soname(need).to_owned()).collect();
-            missing.sort();
-            missing.dedup();
-            if !missing.is_empty() {
-                stranded.push(Stranded { native, loader: named, loader_exists: true, missing });
-            }
-        }
-        stranded
+        Programs::of(self, asking, &HashMap::new()).stranded()
     }
 
     /// Whether a loader that some program names is this machine's: what came with the environment is not run.
-    fn is_of_the_machine(&self, loader: &Path) -> bool {
+    pub(crate) fn is_of_the_machine(&self, loader: &Path) -> bool {
         let root = std::fs::canonicalize(&self.environment.root);
         let inside =
             std::fs::canonicalize(loader).map(|loader| root.is_ok_and(|root| loader.starts_with(root)));
@@ -376,11 +388,12 @@ fn ask_python(environment: &Environment, asking: Asking, files: &SystemFiles) ->
     };
     let Some(path) = &elf.loader else { return Err(SurveyError::StaticPython(python.executable)) };
     let path = path.to_path_lossy();
-    let loader = match asking {
-        Asking::Allowed => loader::ask(&path)?,
-        Asking::Never => loader::read(&path)?,
+    // A shim hands the program to a real loader, which is the one that counts.
+    let loader = match programs::stands(&path, asking == Asking::Allowed) {
+        Stands::Loader(loader) | Stands::PitstopLd(loader) | Stands::NixLd(loader) => loader,
+        Stands::Nothing => Arc::new(loader::read(&path)?),
     };
-    Ok((python, trouble, Arc::new(loader)))
+    Ok((python, trouble, loader))
 }
 
 /// The Python that a folder without one of its own would be imported by.

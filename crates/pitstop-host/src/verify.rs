@@ -96,6 +96,31 @@ fn verify_batch(python: &Path, batch: &[Subject]) -> Result<Vec<Verdict>, ChildE
     Ok((0..batch.len()).map(|index| said.remove(&index).unwrap_or_else(silent)).collect())
 }
 
+/// What the loader makes of a program: it is asked to list what it would load, and runs nothing of the program.
+///
+/// `library_path` is searched first, as a shim has it.
+#[must_use]
+pub fn verify_program(loader: &Path, library_path: Option<&Path>, program: &Path) -> Verdict {
+    let mut command = Command::new(loader);
+    if let Some(folder) = library_path {
+        command.arg("--library-path").arg(folder);
+    }
+    command.arg("--list").arg(program).env("LC_ALL", "C.UTF-8");
+    without_loader_variables(&mut command);
+    let finished = match child::run(&mut command, Duration::from_secs(u64::from(LIMIT_SECONDS))) {
+        Ok(finished) => finished,
+        Err(error) => return Verdict::Dies(error.to_string()),
+    };
+    let said = [finished.stdout.as_slice(), finished.stderr.as_slice()].concat();
+    let said = String::from_utf8_lossy(&said);
+    // `libz.so.1 => not found`; "version `GLIBC_2.99' not found (required by …)". The status may be 0 all the same.
+    match said.lines().find(|line| line.contains("not found")) {
+        Some(line) => Verdict::Fails(line.trim().to_owned()),
+        None if finished.status.success() => Verdict::Loads,
+        None => Verdict::Dies(finished.last_words()),
+    }
+}
+
 fn read_answers(stdout: &[u8]) -> HashMap<usize, Verdict> {
     let mut verdicts = HashMap::new();
     for line in String::from_utf8_lossy(stdout).lines() {

@@ -46,6 +46,20 @@ pub struct Tree {
     pub egg_infos: Vec<PathBuf>,
 }
 
+impl Tree {
+    /// A folder in which nothing was looked for.
+    pub(crate) fn nothing(root: PathBuf) -> Self {
+        Self {
+            root,
+            files: Vec::new(),
+            unreadable: Vec::new(),
+            records: Vec::new(),
+            metadata: Vec::new(),
+            egg_infos: Vec::new(),
+        }
+    }
+}
+
 /// A regular file that begins with the ELF magic number.
 #[derive(Debug)]
 pub struct NativeFile {

@@ -68,6 +68,8 @@ pub(crate) enum Command {
     Undo(Undo),
     /// Say what pitstop has done to an environment, and whether it is still whole
     Status(Environment),
+    /// Make programs start that belong to no environment
+    Patch(Patch),
     /// Install packages into a throw-away environment, check, fix, and import them
     Try(Try),
     /// Show the libraries that a file loads, each with the rule that found it
@@ -137,9 +139,36 @@ pub(crate) struct Fix {
 /// Options of `undo`.
 #[derive(Args, Debug)]
 pub(crate) struct Undo {
-    /// The environment.
+    /// A virtual environment, a site-packages folder, or a program that was patched
+    pub(crate) venv: Option<PathBuf>,
+
+    /// Take back what was done to the environment's Python, for every environment that uses it
+    #[arg(long)]
+    pub(crate) python: bool,
+}
+
+/// Options of `patch`.
+#[derive(Args, Debug)]
+pub(crate) struct Patch {
+    /// Programs
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// The loader they get, instead of this machine's where theirs is not there
+    #[arg(long)]
+    pub(crate) loader: Option<PathBuf>,
+
+    /// A folder that they search for libraries besides; `$ORIGIN` is their own
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) add_runpath: Vec<String>,
+
+    /// Where libraries may come from.
     #[command(flatten)]
-    pub(crate) environment: Environment,
+    pub(crate) sources: Sources,
+
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Options of `try`.

@@ -4,10 +4,14 @@
 //! order, and the manifest of the host remembers it for undo. Nothing here touches a file.
 
 pub mod hook;
+mod patched;
 
 use std::fmt;
 use std::path::{Component, Path};
 
+pub use patched::{Content, PatchRecord, Piece, PieceError};
+
+use crate::patch::Edit;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -112,6 +116,16 @@ pub enum Operation {
         /// What it says, word for word.
         target: String,
     },
+    /// Change some bytes of a file that is there. The changed file takes its place under its name; other names of the old
+    /// one keep that.
+    Patch {
+        /// Which.
+        path: Inside,
+        /// What is changed, in ascending order.
+        edits: Vec<Edit>,
+        /// What it is for, and how it is undone.
+        record: PatchRecord,
+    },
     /// Files that others will make from ours and that go with them: the bytecode that Python caches.
     Claim {
         /// The folder they appear in; it need not exist.
@@ -128,7 +142,10 @@ impl Operation {
     #[must_use]
     pub fn path(&self) -> &Inside {
         match self {
-            Self::MakeFolder { path } | Self::WriteFile { path, .. } | Self::Link { path, .. } => path,
+            Self::MakeFolder { path }
+            | Self::WriteFile { path, .. }
+            | Self::Link { path, .. }
+            | Self::Patch { path, .. } => path,
             Self::Claim { folder, .. } => folder,
         }
     }
@@ -143,6 +160,7 @@ impl fmt::Display for Operation {
                 write!(formatter, "write {path} ({} bytes, mode {mode:04o})", bytes.len())
             }
             Self::Link { path, target } => write!(formatter, "link {path} -> {target}"),
+            Self::Patch { path, record, .. } => write!(formatter, "patch {path}: {}", record.purpose),
             Self::Claim { folder, starts_with, ends_with } => {
                 write!(formatter, "on undo, also remove {folder}/{starts_with}*{ends_with}")
             }
@@ -172,6 +190,12 @@ impl Serialize for Operation {
                 out.serialize_field("operation", "link")?;
                 out.serialize_field("path", path)?;
                 out.serialize_field("target", target)?;
+            }
+            Self::Patch { path, record, .. } => {
+                out.serialize_field("operation", "patch")?;
+                out.serialize_field("path", path)?;
+                out.serialize_field("purpose", &record.purpose)?;
+                out.serialize_field("size", &record.patched.length)?;
             }
             Self::Claim { folder, starts_with, ends_with } => {
                 out.serialize_field("operation", "claim")?;

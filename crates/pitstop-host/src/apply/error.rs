@@ -51,6 +51,12 @@ pub enum ApplyError {
         /// The changed file.
         path: PathBuf,
     },
+    /// A program that runs with the rights of another user: whoever can change it has them.
+    #[error("`{path}` is setuid or setgid")]
+    Privileged {
+        /// The program.
+        path: PathBuf,
+    },
     /// The manifest was written by a newer pitstop.
     #[error("`{path}` has schema {found}, and this pitstop knows {known}")]
     Newer {
@@ -133,6 +139,12 @@ impl ApplyError {
             }
             Self::Occupied { path } => {
                 format!("move `{}` away, then run `pitstop fix` again", path.display())
+            }
+            Self::Privileged { path } => {
+                format!(
+                    "clear the bit (`chmod ug-s {}`), or leave it to the system's administrator",
+                    path.display()
+                )
             }
             Self::Changed { path } => format!("delete `{}`, then run `pitstop fix` again", path.display()),
             Self::Newer { .. } => "use the newer pitstop that wrote it".to_owned(),

@@ -3,10 +3,11 @@
 //! It lies in `.pitstop/manifest.json`, is written before anything else is, and is removed after everything else was.
 //! It is pitstop's own: other programs read `pitstop status --json`.
 
-use pitstop_core::plan::{Inside, Operation, Plan};
+use pitstop_core::plan::{Inside, Operation, PatchRecord, Plan};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::patching::Known;
 use super::tree::{Moment, Seen, Tree};
 use super::{ApplyError, Difference};
 
@@ -54,6 +55,13 @@ pub enum Entry {
         /// What it says; during an update, what it said and what it will.
         targets: Vec<String>,
     },
+    /// A file that was there before, changed.
+    Patched {
+        /// Where.
+        path: Inside,
+        /// How; during an update, both ways of the same original.
+        records: Vec<PatchRecord>,
+    },
     /// Files that Python makes from ours.
     Claim {
         /// Where they appear.
@@ -75,6 +83,9 @@ impl Entry {
             Operation::Link { path, target } => {
                 Self::Link { path: path.clone(), targets: vec![target.clone()] }
             }
+            Operation::Patch { path, record, .. } => {
+                Self::Patched { path: path.clone(), records: vec![record.clone()] }
+            }
             Operation::Claim { folder, starts_with, ends_with } => Self::Claim {
                 folder: folder.clone(),
                 starts_with: starts_with.clone(),
@@ -87,7 +98,10 @@ impl Entry {
     #[must_use]
     pub fn path(&self) -> &Inside {
         match self {
-            Self::Folder { path } | Self::File { path, .. } | Self::Link { path, .. } => path,
+            Self::Folder { path }
+            | Self::File { path, .. }
+            | Self::Link { path, .. }
+            | Self::Patched { path, .. } => path,
             Self::Claim { folder, .. } => folder,
         }
     }
@@ -105,6 +119,13 @@ impl Entry {
         match (self, old) {
             (Self::File { sha256, .. }, Self::File { sha256: old, .. }) => add_new(sha256, old),
             (Self::Link { targets, .. }, Self::Link { targets: old, .. }) => add_new(targets, old),
+            (Self::Patched { records, .. }, Self::Patched { records: old, .. }) => {
+                // A record of another original is of a file that somebody has replaced.
+                let original = records.first().map(|record| record.original.clone());
+                let fits = |record: &&PatchRecord| Some(&record.original) == original.as_ref();
+                let old: Vec<PatchRecord> = old.iter().filter(fits).cloned().collect();
+                add_new(records, &old);
+            }
             _ => {}
         }
     }
@@ -124,6 +145,10 @@ impl Entry {
             (Self::Link { targets, .. }, Seen::Link) => {
                 tree.read_link(path)?.is_some_and(|target| targets.contains(&target))
             }
+            (Self::Patched { records, .. }, Seen::File(_)) => {
+                let content = tree.content(path)?;
+                records.iter().any(|record| content.as_ref() == Some(&record.patched))
+            }
             _ => false,
         };
         Ok((!same).then(|| Difference::Changed(path.clone())))
@@ -139,7 +164,7 @@ pub(super) fn reached<T>(found: Result<T, ApplyError>) -> Result<Option<T>, Appl
     }
 }
 
-fn add_new(to: &mut Vec<String>, from: &[String]) {
+fn add_new<T: Clone + PartialEq>(to: &mut Vec<T>, from: &[T]) {
     for one in from {
         if !to.contains(one) {
             to.push(one.clone());
@@ -171,6 +196,9 @@ pub struct Manifest {
     pub entries: Vec<Entry>,
     /// Folders that were there before and that were touched.
     pub touched: Vec<Touched>,
+    /// Patched files that need not be read to know that they are as they were left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<Known>,
 }
 
 /// What is in the place of the manifest.
@@ -183,7 +211,14 @@ pub(super) enum Found {
 
 impl Manifest {
     pub(super) fn new(state: State, entries: Vec<Entry>, touched: Vec<Touched>) -> Self {
-        Self { schema: SCHEMA, pitstop: env!("CARGO_PKG_VERSION").to_owned(), state, entries, touched }
+        Self {
+            schema: SCHEMA,
+            pitstop: env!("CARGO_PKG_VERSION").to_owned(),
+            state,
+            entries,
+            touched,
+            known: Vec::new(),
+        }
     }
 
     pub(super) fn find(tree: &Tree) -> Result<Found, ApplyError> {
@@ -208,7 +243,15 @@ impl Manifest {
             Some(_) => {}
             None => return Err(damaged("it has no schema".to_owned())),
         }
-        serde_json::from_value(value).map(Found::Manifest).map_err(|error| damaged(error.to_string()))
+        let manifest: Self = serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
+        tree.contents.learn(&manifest.known);
+        Ok(Found::Manifest(manifest))
+    }
+
+    /// Takes down what is known of the patched files by now.
+    pub(super) fn know(&mut self, tree: &Tree) {
+        let patched = self.entries.iter().filter(|entry| matches!(entry, Entry::Patched { .. }));
+        self.known = patched.filter_map(|entry| tree.contents.of(entry.path())).collect();
     }
 
     pub(super) fn store(&self, tree: &Tree) -> Result<(), ApplyError> {
@@ -265,8 +308,12 @@ fn inside(path: &str) -> Inside {
 
 /// The SHA-256 of some bytes, in hexadecimal.
 pub(super) fn digest(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     })

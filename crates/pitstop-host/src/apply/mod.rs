@@ -18,16 +18,20 @@ mod compile;
 mod error;
 mod lock;
 mod manifest;
+mod patching;
 mod tree;
 mod undo;
 
 use std::path::{Path, PathBuf};
 
-use pitstop_core::plan::{Inside, Operation, Plan};
+use pitstop_core::patch::Edit;
+use pitstop_core::plan::{Content, Inside, Operation, PatchRecord, Plan};
 
 pub use compile::compile_hook;
 pub use error::{ApplyError, Difference};
 pub use manifest::{Entry, FOLDER, Manifest, SCHEMA, State, Touched};
+pub use patching::Known;
+pub(crate) use patching::{content_after, content_of};
 pub use tree::Moment;
 pub use undo::Undone;
 
@@ -90,6 +94,40 @@ pub fn status(root: &Path) -> Result<Status, ApplyError> {
         differences.extend(entry.difference(&tree)?);
     }
     Ok(if differences.is_empty() { Status::Whole(manifest) } else { Status::Stale { manifest, differences } })
+}
+
+/// The files that an earlier fix has patched and that are as it left them, with what undoes it. Changes nothing.
+pub fn patched(root: &Path) -> Result<Vec<(PathBuf, PatchRecord)>, ApplyError> {
+    let tree = Tree::open(root)?;
+    let Found::Manifest(manifest) = Manifest::find(&tree)? else { return Ok(Vec::new()) };
+    let mut patched = Vec::new();
+    for entry in &manifest.entries {
+        let Entry::Patched { path, records } = entry else { continue };
+        let Some(content) = manifest::reached(tree.content(path))?.flatten() else { continue };
+        let record = records.iter().find(|record| record.patched == content);
+        patched.extend(record.map(|record| (tree.full(Some(path)), record.clone())));
+    }
+    Ok(patched)
+}
+
+/// Operations that leave as they are the folders, links and patches that were made in a folder. Changes nothing.
+pub(crate) fn made(root: &Path) -> Result<Vec<Operation>, ApplyError> {
+    let tree = Tree::open(root)?;
+    let Found::Manifest(manifest) = Manifest::find(&tree)? else { return Ok(Vec::new()) };
+    let operation = |entry: &Entry| match entry {
+        Entry::Folder { path } => Some(Operation::MakeFolder { path: path.clone() }),
+        Entry::Link { path, targets } => {
+            Some(Operation::Link { path: path.clone(), target: targets.first()?.clone() })
+        }
+        Entry::Patched { path, records } => {
+            let record = records.first()?.clone();
+            let same = matches!(tree.content(path), Ok(Some(content)) if content == record.patched);
+            // There is nothing to edit in what is patched.
+            same.then(|| Operation::Patch { path: path.clone(), edits: Vec::new(), record })
+        }
+        Entry::File { .. } | Entry::Claim { .. } => None,
+    };
+    Ok(manifest.entries.iter().filter_map(operation).collect())
 }
 
 impl Venv {
@@ -172,6 +210,9 @@ impl Venv {
             let path = operation.path();
             let folder = path.folder();
             let coming = folder.as_ref().is_some_and(|folder| made.contains(&folder));
+            if matches!(operation, Operation::MakeFolder { .. }) {
+                made.push(path);
+            }
             if matches!(operation, Operation::Claim { .. }) || folder == Some(manifest::folder()) {
                 continue;
             }
@@ -179,9 +220,6 @@ impl Venv {
                 return Err(ApplyError::NoFolder { path: tree.full(folder.as_ref()) });
             }
             tree.check_writable(folder.as_ref())?;
-            if matches!(operation, Operation::MakeFolder { .. }) {
-                made.push(path);
-            }
             self.check_free(operation, old)?;
         }
         Ok(())
@@ -192,7 +230,11 @@ impl Venv {
         let wanted = Entry::of(operation);
         let path = self.tree.full(Some(operation.path()));
         match (operation, self.tree.look(operation.path())?) {
+            (Operation::Patch { .. }, Seen::Nothing) => Err(ApplyError::Changed { path }),
             (_, Seen::Nothing) | (Operation::MakeFolder { .. }, Seen::Folder) => Ok(()),
+            (Operation::Patch { record, .. }, Seen::File(_)) => {
+                self.check_patch(record, operation.path(), old)
+            }
             (Operation::MakeFolder { .. }, Seen::Link) => Err(ApplyError::Symlink { path }),
             _ => match old.and_then(|old| old.entry(&wanted)) {
                 None => Err(ApplyError::Occupied { path }),
@@ -200,6 +242,58 @@ impl Venv {
                 Some(_) => Ok(()),
             },
         }
+    }
+
+    /// That a file is what a patch was made for, or one that it was made from.
+    fn check_patch(
+        &self,
+        record: &PatchRecord,
+        path: &Inside,
+        old: Option<&Manifest>,
+    ) -> Result<(), ApplyError> {
+        self.tree.check_patchable(path)?;
+        let content = self.tree.content(path)?;
+        let is = |one: &Content| content.as_ref() == Some(one);
+        let earlier = old.into_iter().flat_map(|old| &old.entries).any(|entry| match entry {
+            Entry::Patched { path: other, records } if other == path => {
+                records.iter().any(|one| one.original == record.original && is(&one.patched))
+            }
+            _ => false,
+        });
+        if is(&record.original) || is(&record.patched) || earlier {
+            return Ok(());
+        }
+        Err(ApplyError::Changed { path: self.tree.full(Some(path)) })
+    }
+
+    /// Patches a file that is as it was, or as an earlier patch left it.
+    fn patch(
+        &self,
+        path: &Inside,
+        edits: &[Edit],
+        record: &PatchRecord,
+        union: &Manifest,
+    ) -> Result<(), ApplyError> {
+        let tree = &self.tree;
+        let content = tree.content(path)?;
+        let is = |one: &Content| content.as_ref() == Some(one);
+        let new = (edits, record.patched.length);
+        if is(&record.patched) {
+            return Ok(());
+        }
+        if is(&record.original) {
+            return tree.rewrite(path, &[new], &record.patched);
+        }
+        let records = union.entries.iter().find_map(|entry| match entry {
+            Entry::Patched { path: other, records } if other == path => Some(records),
+            _ => None,
+        });
+        let earlier = records.into_iter().flatten().find(|one| is(&one.patched));
+        let Some(earlier) = earlier else {
+            return Err(ApplyError::Changed { path: tree.full(Some(path)) });
+        };
+        let undo = undo::edits(tree, earlier)?;
+        tree.rewrite(path, &[(&undo, earlier.original.length), new], &record.patched)
     }
 
     /// Writes the manifest that lists what is there and what will be.
@@ -292,7 +386,7 @@ impl Venv {
     ) -> Result<Manifest, ApplyError> {
         let wanted: Vec<Entry> = plan.operations.iter().map(Entry::of).collect();
         for (operation, entry) in plan.operations.iter().zip(&wanted) {
-            self.perform(operation, entry)?;
+            self.perform(operation, entry, union)?;
         }
         let obsolete = old.into_iter().flat_map(|old| old.entries.iter().rev());
         let mut entries: Vec<Entry> =
@@ -319,19 +413,21 @@ impl Venv {
         for one in &mut touched {
             one.after = self.tree.time(one.path.as_ref())?;
         }
-        let manifest = Manifest::new(State::Applied, entries, touched);
+        let mut manifest = Manifest::new(State::Applied, entries, touched);
+        manifest.know(&self.tree);
         manifest.store(&self.tree)?;
         Ok(manifest)
     }
 
     /// Does one operation, unless it is done.
-    fn perform(&self, operation: &Operation, wanted: &Entry) -> Result<(), ApplyError> {
+    fn perform(&self, operation: &Operation, wanted: &Entry, union: &Manifest) -> Result<(), ApplyError> {
         let tree = &self.tree;
         let path = operation.path();
         let seen = tree.look(path)?;
         let there = seen != Seen::Nothing;
         match operation {
             Operation::Claim { .. } => Ok(()),
+            Operation::Patch { edits, record, .. } => self.patch(path, edits, record, union),
             Operation::MakeFolder { .. } if seen == Seen::Folder => Ok(()),
             Operation::MakeFolder { .. } => tree.make_folder(path),
             Operation::WriteFile { mode, .. }

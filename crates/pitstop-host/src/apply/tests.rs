@@ -10,7 +10,11 @@ use fs_err as fs;
 use rustix::io::Errno;
 use tempfile::TempDir;
 
+use pitstop_core::plan::Piece;
+
 use super::*;
+
+mod patching;
 
 /// Path → type, mode, modification time to the nanosecond, number of links, and content or link target.
 type Snapshot = BTreeMap<PathBuf, (char, u32, (i64, i64), u64, Vec<u8>)>;
@@ -53,6 +57,7 @@ fn venv() -> TempDir {
     fs::create_dir_all(site.join("pkg")).unwrap();
     fs::write(root.path().join("pyvenv.cfg"), "home = /usr/bin\n").unwrap();
     fs::write(site.join("pkg/__init__.py"), "").unwrap();
+    fs::write(site.join("pkg/tool"), TOOL).unwrap();
     symlink("lib", root.path().join("lib64")).unwrap();
     for (index, folder) in ["lib/python3.11/site-packages", "lib/python3.11", "lib", ""].iter().enumerate() {
         set_time(&root.path().join(folder), 1_600_000_000 + i64::try_from(index).unwrap(), 123_456_789);
@@ -72,6 +77,26 @@ fn write(path: &str, content: &str) -> Operation {
     Operation::WriteFile { path: inside(path), bytes: content.as_bytes().to_vec(), mode: 0o644 }
 }
 
+/// A program before it is patched.
+const TOOL: &str = "the bytes of a program that is there";
+
+/// Changes the program in its middle, and lets it grow.
+fn patch(data: &str) -> Operation {
+    let edits = vec![
+        Edit { offset: 4, bytes: data.as_bytes().to_vec() },
+        Edit { offset: 50, bytes: data.as_bytes().to_vec() },
+    ];
+    let length = 50 + data.len() as u64;
+    let middle = &TOOL.as_bytes()[4..4 + data.len()];
+    let record = PatchRecord {
+        purpose: data.to_owned(),
+        original: content_of(TOOL.as_bytes()).unwrap(),
+        patched: content_after(TOOL.as_bytes(), &edits, length).unwrap(),
+        pieces: vec![Piece::of(&Edit { offset: 4, bytes: middle.to_vec() })],
+    };
+    Operation::Patch { path: inside(&format!("{SITE}/pkg/tool")), edits, record }
+}
+
 /// A plan of all kinds of operations; `data` is the content of one of the files.
 fn plan(data: &str) -> Plan {
     let cache = inside(&format!("{SITE}/__pycache__"));
@@ -86,6 +111,7 @@ fn plan(data: &str) -> Plan {
             write(&format!("{SITE}/__pycache__/_pit.cpython-311.pyc"), "code"),
             write(&format!("{SITE}/_pit.py"), "source"),
             Operation::Link { path: inside("bin"), target: data.to_owned() },
+            patch(data),
             write(&format!("{SITE}/pit.pth"), "import _pit\n"),
         ],
     }
@@ -249,7 +275,7 @@ fn a_link_put_in_later_is_not_followed_by_undo() {
     fs::rename(root.path().join("lib"), root.path().join("away")).unwrap();
     symlink(outside.path().join("lib"), root.path().join("lib")).unwrap();
     let undone = undo(root.path());
-    assert_eq!(undone.differences.len(), 5);
+    assert_eq!(undone.differences.len(), 6);
     assert_eq!(snapshot(outside.path()), theirs);
 }
 
@@ -381,7 +407,7 @@ fn a_first_fix_killed_anywhere_is_undone_or_finished() {
         }
         // Whole only when nothing but the last sync was missing.
         let whole = matches!(status(root.path()).unwrap(), Status::Whole(_));
-        assert!(!whole || contents(root.path()).len() == 14, "{at}");
+        assert!(!whole || contents(root.path()).len() == 15, "{at}");
         if at % 2 == 0 {
             apply(root.path(), &plan("one"));
             assert!(matches!(status(root.path()).unwrap(), Status::Whole(_)));
@@ -409,11 +435,13 @@ fn a_later_fix_killed_anywhere_works_and_is_finished_or_undone() {
         drop(venv);
         let data = fs::read(root.path().join(SITE).join("_pit.data")).unwrap();
         assert!(data == b"one" || data == b"two");
+        let tool = fs::read(root.path().join(SITE).join("pkg/tool")).unwrap();
+        assert!(tool.ends_with(b"one") || tool.ends_with(b"two"), "{at}: half a program");
         assert!(root.path().join(SITE).join("pit.pth").exists());
         if at % 2 == 0 {
             apply(root.path(), &second);
             assert!(matches!(status(root.path()).unwrap(), Status::Whole(_)));
-            assert_eq!(contents(root.path()).len(), 13, "{:?}", contents(root.path()));
+            assert_eq!(contents(root.path()).len(), 14, "{:?}", contents(root.path()));
         }
         assert_eq!(undo(root.path()).differences, [], "{at}");
         assert_eq!(snapshot(root.path()), before, "{at}");

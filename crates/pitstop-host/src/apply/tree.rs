@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::ApplyError;
+use super::patching::Contents;
 
 /// A modification time, to the nanosecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +46,7 @@ pub(super) struct Tree {
     root: OwnedFd,
     path: PathBuf,
     pub(super) fault: Option<Fault>,
+    pub(super) contents: Contents,
 }
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -55,7 +57,7 @@ impl Tree {
             Errno::NOENT | Errno::NOTDIR => ApplyError::NoFolder { path: path.to_owned() },
             _ => ApplyError::io("open", path.to_owned(), errno),
         })?;
-        Ok(Self { root, path: path.to_owned(), fault: None })
+        Ok(Self { root, path: path.to_owned(), fault: None, contents: Contents::default() })
     }
 
     /// The root's descriptor.
@@ -77,7 +79,7 @@ impl Tree {
         move |errno| ApplyError::io(action, path, errno)
     }
 
-    fn change(&self, what: &'static str) -> Result<(), Errno> {
+    pub(super) fn change(&self, what: &'static str) -> Result<(), Errno> {
         self.fault.as_ref().map_or(Ok(()), |fault| fault(what))
     }
 
@@ -105,7 +107,7 @@ impl Tree {
         Ok(Some(here))
     }
 
-    fn folder_of(&self, path: &Inside) -> Result<OwnedFd, ApplyError> {
+    pub(super) fn folder_of(&self, path: &Inside) -> Result<OwnedFd, ApplyError> {
         let folder = path.folder();
         self.folder(folder.as_ref())?.ok_or_else(|| ApplyError::NoFolder { path: self.full(folder.as_ref()) })
     }
@@ -344,7 +346,7 @@ impl Tree {
 }
 
 /// The name under which a file is written before it is renamed: recognisable, never seen by Python.
-fn temporary_name(name: &str) -> String {
+pub(super) fn temporary_name(name: &str) -> String {
     format!(".{name}.pitstop-new")
 }
 
@@ -376,6 +378,6 @@ fn give_to_owner_of(folder: &OwnedFd, made: impl AsFd) -> Result<(), Errno> {
     }
 }
 
-fn errno_of(error: &io::Error) -> Errno {
+pub(super) fn errno_of(error: &io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }

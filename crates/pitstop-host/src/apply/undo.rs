@@ -1,6 +1,7 @@
 //! Taking a fix back.
 
-use pitstop_core::plan::Inside;
+use pitstop_core::patch::Edit;
+use pitstop_core::plan::{Inside, PatchRecord};
 
 use super::manifest::{self, Entry, Found, Manifest, State, reached};
 use super::tree::{Seen, Tree};
@@ -51,6 +52,30 @@ impl Venv {
         }
         tree.empty_folder(&manifest::folder(), manifest::NAME)?;
         self.remove_own_folder(Some(&manifest))?;
+        Ok(Undone { was_fixed: true, differences })
+    }
+
+    /// Takes back what was done to one file, and with the last of them all the rest. Nothing where it was not patched.
+    pub fn undo_file(&self, path: &Inside) -> Result<Undone, ApplyError> {
+        let tree = &self.tree;
+        let Found::Manifest(mut manifest) = Manifest::find(tree)? else { return Ok(Undone::default()) };
+        let is_it = |entry: &Entry| matches!(entry, Entry::Patched { path: other, .. } if other == path);
+        let Some(entry) = manifest.entries.iter().find(|entry| is_it(entry)).cloned() else {
+            return Ok(Undone::default());
+        };
+        let others =
+            manifest.entries.iter().any(|entry| !is_it(entry) && matches!(entry, Entry::Patched { .. }));
+        if !others {
+            return self.undo();
+        }
+        let time = tree.time(path.folder().as_ref())?;
+        let differences: Vec<Difference> = take_back(tree, &entry)?.into_iter().collect();
+        if let Some(time) = time {
+            tree.set_time(path.folder().as_ref(), time)?;
+        }
+        manifest.entries.retain(|entry| !is_it(entry));
+        manifest.know(tree);
+        manifest.store(tree)?;
         Ok(Undone { was_fixed: true, differences })
     }
 
@@ -106,6 +131,9 @@ pub(super) fn take_back(tree: &Tree, entry: &Entry) -> Result<Option<Difference>
         return take_back_claimed(tree, folder, starts_with, ends_with).map(|()| None);
     }
     reached(tree.remove_temporary(path))?;
+    if let Entry::Patched { path, records } = entry {
+        return take_back_patch(tree, path, records);
+    }
     if let Some(difference) = entry.difference(tree)? {
         return Ok(Some(difference));
     }
@@ -113,6 +141,31 @@ pub(super) fn take_back(tree: &Tree, entry: &Entry) -> Result<Option<Difference>
         Entry::Folder { .. } => Ok((!tree.remove_folder(path)?).then(|| Difference::InUse(path.clone()))),
         _ => tree.remove(path).map(|()| None),
     }
+}
+
+/// Puts a patched file's own bytes back, unless somebody has put another file there.
+fn take_back_patch(
+    tree: &Tree,
+    path: &Inside,
+    records: &[PatchRecord],
+) -> Result<Option<Difference>, ApplyError> {
+    let Some(content) = reached(tree.content(path))?.flatten() else {
+        return Ok(Some(Difference::Gone(path.clone())));
+    };
+    if records.iter().any(|record| record.original == content) {
+        return Ok(None);
+    }
+    let Some(record) = records.iter().find(|record| record.patched == content) else {
+        return Ok(Some(Difference::Changed(path.clone())));
+    };
+    let edits = edits(tree, record)?;
+    tree.rewrite(path, &[(&edits, record.original.length)], &record.original).map(|()| None)
+}
+
+/// The edits that undo a patch.
+pub(super) fn edits(tree: &Tree, record: &PatchRecord) -> Result<Vec<Edit>, ApplyError> {
+    let path = tree.full(Some(&manifest::place()));
+    record.undo().map_err(|error| ApplyError::Damaged { path, reason: error.to_string() })
 }
 
 fn take_back_claimed(tree: &Tree, folder: &Inside, start: &str, end: &str) -> Result<(), ApplyError> {

@@ -110,6 +110,13 @@ impl Record {
         Ok(Some(record))
     }
 
+    /// Keeps what an earlier record has and this one has not.
+    pub(crate) fn keep(&mut self, earlier: Self) {
+        let known: Vec<String> = self.libraries.iter().map(|kept| kept.soname.clone()).collect();
+        self.libraries.extend(earlier.libraries.into_iter().filter(|kept| !known.contains(&kept.soname)));
+        self.libraries.sort_by(|one, other| one.soname.cmp(&other.soname));
+    }
+
     /// The record as bytes of its file.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {

@@ -1,5 +1,8 @@
 //! `pitstop fix`: provide what is missing, apply it, and verify that it loads.
 
+pub(super) mod programs;
+pub(super) mod python;
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,7 +15,8 @@ use pitstop_core::targets::module_stem;
 use pitstop_core::words::{Complaint, complaint};
 use pitstop_host::apply::{ApplyError, Status, Venv, status};
 use pitstop_host::environment::Environment;
-use pitstop_host::fixing::{self, PlanError};
+use pitstop_host::fixing::{self, Originals, PlanError};
+use pitstop_host::programs::Programs;
 use pitstop_host::provide::{self, Interrupt};
 use pitstop_host::remedy::{Found, Record, Remedy, Search, Sources, total};
 use pitstop_host::survey::{Asking, Survey};
@@ -31,20 +35,22 @@ use crate::output::{Output, Table, Tone, shown};
 pub(super) struct FixReport {
     schema: u32,
     environment: String,
-    changed: bool,
+    pub(super) changed: bool,
     provided: Vec<ProvidedReport>,
     refused: Vec<provide::Refused>,
     /// What a package set would be asked for, in a dry run.
     pending: Vec<String>,
-    plan: Option<Plan>,
-    failing: Vec<FailingReport>,
+    pub(super) plan: Option<Plan>,
+    /// What is done about programs that do not start.
+    programs: Vec<programs::ProgramReport>,
+    pub(super) failing: Vec<FailingReport>,
     /// What could not be read, so that it is not known what it needs.
     unread: Vec<UnreadReport>,
 }
 
 impl FixReport {
     /// The report with how the command ends: what could not be read wins.
-    fn with(self, status: ExitStatus) -> (Self, ExitStatus) {
+    pub(super) fn with(self, status: ExitStatus) -> (Self, ExitStatus) {
         let status = if self.unread.is_empty() { status } else { status.max(ExitStatus::Incomplete) };
         (self, status)
     }
@@ -59,7 +65,7 @@ struct ProvidedReport {
 }
 
 #[derive(Debug, Serialize)]
-struct FailingReport {
+pub(super) struct FailingReport {
     file: String,
     words: String,
     library_missing: bool,
@@ -106,15 +112,19 @@ fn mend_locked(
     output: &Output,
 ) -> Result<(FixReport, ExitStatus), CommandError> {
     let interrupt = interrupt()?;
-    let survey = target::survey(environment, Asking::Allowed)?;
+    let survey = python::survey(environment, sources, dry_run, &interrupt, output)?;
     let known = known(&survey, output);
-    let remedy = search(&survey, &sources_of(sources, &survey, dry_run), known, begun, &interrupt, output)?;
+    let originals = Originals::of(&survey.environment.root).map_err(refused)?;
+    let its_programs = Programs::of(&survey, Asking::Allowed, &originals.facts());
+    let sources = sources_of(sources, &survey, dry_run);
+    let remedy = search(&survey, &its_programs, &sources, known, begun, &interrupt, output)?;
 
     tell_refused(&remedy, output);
+    programs::tell_refused(&survey, &remedy, output);
     let mut report = report(&survey, &remedy);
     let unread = report.unread.iter().map(|unread| (unread.path.as_str(), unread.cause.as_str()));
     target::tell_unread(unread, output);
-    let plan = fixing::plan(&survey, &remedy).map_err(|error| plan_error(error, &survey))?;
+    let plan = fixing::plan(&survey, &remedy, &originals).map_err(|error| plan_error(error, &survey))?;
     if dry_run {
         tell_dry_run(&remedy, &plan, json, output);
         report.plan = Some(plan);
@@ -139,32 +149,38 @@ fn mend_locked(
     }
     tell_found(&remedy, output);
     report.failing = verified(&survey, &remedy, output);
+    report.failing.extend(programs::verified(&survey, &remedy, output));
     let status = outcome(&remedy, &report.failing);
     if status == ExitStatus::Success {
         let libraries = count(remedy.found.len(), "library", "libraries");
         let files = count(remedy.after.preloads.len(), "file", "files");
         let fixed = Tone::Good.paint("fixed");
-        output.note(&format!("{fixed}: {libraries} for {files}, verified; {}", total(&remedy.costs)));
+        let programs = match remedy.programs.loaders.len() {
+            0 => String::new(),
+            number => format!(" and {}", count(number, "program", "programs")),
+        };
+        output
+            .note(&format!("{fixed}: {libraries} for {files}{programs}, verified; {}", total(&remedy.costs)));
     }
     Ok(report.with(status))
 }
 
 /// What a fix has begun in an environment before it knows what it will do.
-struct Begun<'a> {
-    venv: &'a Venv,
-    by_us: Cell<bool>,
-    was_fixed: bool,
+pub(super) struct Begun<'a> {
+    pub(super) venv: &'a Venv,
+    pub(super) by_us: Cell<bool>,
+    pub(super) was_fixed: bool,
 }
 
 impl Begun<'_> {
     /// The folder in which package sets keep what they give. A dry run asks none, and so never comes here.
-    fn keep_in(&self) -> Result<PathBuf, provide::Error> {
+    pub(super) fn keep_in(&self) -> Result<PathBuf, provide::Error> {
         self.by_us.set(true);
         self.venv.begin().map_err(|error| provide::Error::Io(std::io::Error::other(error.to_string())))
     }
 
     /// Removes what was begun where nothing came of it.
-    fn take_back(&self) {
+    pub(super) fn take_back(&self) {
         if self.by_us.get() && !self.was_fixed {
             // What cannot be taken back now is healed by the next fix or undo.
             let _ = self.venv.undo();
@@ -173,8 +189,9 @@ impl Begun<'_> {
 }
 
 /// Looks for what is missing, with a line of progress where a person watches.
-fn search(
+pub(super) fn search(
     survey: &Survey,
+    programs: &Programs<'_>,
     sources: &Sources,
     known: BTreeMap<BString, Found>,
     begun: &Begun<'_>,
@@ -185,6 +202,7 @@ fn search(
     let mut progress = Progress::new(output);
     let search = Search {
         survey,
+        programs,
         process: &process,
         sources,
         keep_in: &mut || begun.keep_in(),
@@ -208,14 +226,14 @@ fn nothing_to_apply(
         begun.venv.undo().map_err(refused)?;
         report.changed = true;
         output.note("the earlier fix is needed no more, and was taken back");
-    } else if remedy.after.is_well() {
+    } else if remedy.after.is_well() && remedy.programs.refused.is_empty() {
         output.note(&format!("{}: nothing is missing, nothing to do", shown_path(root)));
     }
     Ok(report.with(outcome(remedy, &[])))
 }
 
 /// Says what would be done.
-fn tell_dry_run(remedy: &Remedy, plan: &Plan, json: bool, output: &Output) {
+pub(super) fn tell_dry_run(remedy: &Remedy, plan: &Plan, json: bool, output: &Output) {
     tell_found(remedy, output);
     for (soname, whom) in &remedy.pending {
         output.note(&format!("{} would be asked for from {}", shown(soname), shown(whom)));
@@ -226,7 +244,7 @@ fn tell_dry_run(remedy: &Remedy, plan: &Plan, json: bool, output: &Output) {
 }
 
 /// What an earlier fix provided, as far as it still holds.
-fn known(survey: &Survey, output: &Output) -> BTreeMap<BString, Found> {
+pub(super) fn known(survey: &Survey, output: &Output) -> BTreeMap<BString, Found> {
     match Record::read(&survey.environment.root) {
         Ok(Some(record)) if record.fits(survey) => record.found(survey),
         Ok(Some(_)) => {
@@ -241,7 +259,7 @@ fn known(survey: &Survey, output: &Output) -> BTreeMap<BString, Found> {
     }
 }
 
-fn sources_of(sources: &args::Sources, survey: &Survey, offline: bool) -> Sources {
+pub(super) fn sources_of(sources: &args::Sources, survey: &Survey, offline: bool) -> Sources {
     let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
@@ -266,7 +284,7 @@ fn project(survey: &Survey, folder: &Path) -> Option<PathBuf> {
 }
 
 /// Ctrl-C asks once, and is obeyed at the next safe moment; twice ends the program as ever.
-fn interrupt() -> Result<Interrupt, CommandError> {
+pub(super) fn interrupt() -> Result<Interrupt, CommandError> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let interrupt = Interrupt::default();
     let failed = |error| CommandError::new(ExitStatus::Refused, error);
@@ -277,7 +295,7 @@ fn interrupt() -> Result<Interrupt, CommandError> {
     Ok(interrupt)
 }
 
-fn report(survey: &Survey, remedy: &Remedy) -> FixReport {
+pub(super) fn report(survey: &Survey, remedy: &Remedy) -> FixReport {
     let provided = remedy.found.values().map(|found| ProvidedReport {
         soname: shown(found.soname.as_slice()),
         file: shown_path(&found.file),
@@ -293,6 +311,7 @@ fn report(survey: &Survey, remedy: &Remedy) -> FixReport {
         environment: shown_path(&survey.environment.root),
         provided: provided.collect(),
         refused: remedy.refused.clone(),
+        programs: programs::report(survey, remedy),
         unread: unread.collect(),
         pending: remedy.pending.iter().map(|(soname, whom)| format!("{soname} from {whom}")).collect(),
         ..FixReport::default()
@@ -300,7 +319,7 @@ fn report(survey: &Survey, remedy: &Remedy) -> FixReport {
 }
 
 /// Says who gave what.
-fn tell_found(remedy: &Remedy, output: &Output) {
+pub(super) fn tell_found(remedy: &Remedy, output: &Output) {
     if remedy.found.is_empty() {
         return;
     }
@@ -320,7 +339,7 @@ fn tell_found(remedy: &Remedy, output: &Output) {
 }
 
 /// Says what nobody gave, and what does not fit.
-fn tell_refused(remedy: &Remedy, output: &Output) {
+pub(super) fn tell_refused(remedy: &Remedy, output: &Output) {
     let mut hints = BTreeSet::new();
     for refused in &remedy.refused {
         output.warning(&format!("{} could not be provided: {}", shown(&refused.soname), refused.reason));
@@ -341,6 +360,9 @@ fn tell_refused(remedy: &Remedy, output: &Output) {
 /// Loads what was fixed, in the environment's own Python.
 fn verified(survey: &Survey, remedy: &Remedy, output: &Output) -> Vec<FailingReport> {
     let subjects = subjects(survey, remedy);
+    if subjects.is_empty() {
+        return Vec::new();
+    }
     output.detail(&format!("verifying {}", count(subjects.len(), "file", "files")));
     let python = survey.environment.python.as_deref().unwrap_or(&survey.python.executable);
     let verdicts = match verify(python, &subjects) {
@@ -412,15 +434,18 @@ fn subjects(survey: &Survey, remedy: &Remedy) -> Vec<Subject> {
     remedy.after.roots.iter().filter(of_fixed).map(subject).collect()
 }
 
-fn outcome(remedy: &Remedy, failing: &[FailingReport]) -> ExitStatus {
-    if remedy.after.is_well() && !failing.iter().any(|failing| failing.library_missing) {
+pub(super) fn outcome(remedy: &Remedy, failing: &[FailingReport]) -> ExitStatus {
+    if remedy.after.is_well()
+        && remedy.programs.refused.is_empty()
+        && !failing.iter().any(|failing| failing.library_missing)
+    {
         ExitStatus::Success
     } else {
         ExitStatus::Missing
     }
 }
 
-fn count(number: usize, one: &str, many: &str) -> String {
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
@@ -435,7 +460,7 @@ pub(super) fn refused(error: ApplyError) -> CommandError {
     CommandError::new(ExitStatus::Refused, error).hint(hint.unwrap_or_default())
 }
 
-fn plan_error(error: PlanError, survey: &Survey) -> CommandError {
+pub(super) fn plan_error(error: PlanError, survey: &Survey) -> CommandError {
     let hint = match (&error, &survey.python_trouble) {
         (PlanError::SilentPython, Some(trouble)) => format!("make its Python start first: {trouble}"),
         _ => String::new(),
@@ -443,7 +468,7 @@ fn plan_error(error: PlanError, survey: &Survey) -> CommandError {
     CommandError::new(ExitStatus::Refused, error).hint(hint)
 }
 
-fn provider_error(error: provide::Error) -> CommandError {
+pub(super) fn provider_error(error: provide::Error) -> CommandError {
     let hint = error.hint();
     let status =
         if matches!(error, provide::Error::Interrupted) { ExitStatus::Refused } else { ExitStatus::Provider };

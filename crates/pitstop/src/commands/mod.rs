@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 mod fix;
+mod patch;
 mod progress;
 mod status;
 mod target;
@@ -27,6 +28,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitStatus {
         Command::Fix(fix) => fix::run(fix, json, &output),
         Command::Undo(undo) => undo::run(undo, json, &output),
         Command::Status(environment) => status::run(environment, json, &output),
+        Command::Patch(patch) => patch::run(patch, json, &output),
         Command::Try(arguments) => try_::run(arguments, json, &output),
         Command::Tree(tree) => tree::run(tree, json, arguments.speech.verbosity(), &output),
         Command::Why(why) => why::run(why, json, arguments.speech.verbosity(), &output),

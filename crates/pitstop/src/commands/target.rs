@@ -41,7 +41,7 @@ pub(super) fn survey_error(error: SurveyError) -> CommandError {
             "install that Python again, or make the environment anew with one that is there: `python3 -m venv --clear VENV`"
         }
         SurveyError::Start(_) | SurveyError::Loader(_) => {
-            "this Python was built for another system: make the environment with a Python of this machine"
+            "this Python was built for another system: `pitstop fix` makes it start, or make the environment with a Python of this machine"
         }
         SurveyError::StaticPython(_) => "make the environment with a Python that is linked dynamically",
     };

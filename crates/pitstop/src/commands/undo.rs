@@ -3,17 +3,27 @@
 use pitstop_host::apply::Venv;
 use serde_json::json;
 
-use super::fix::{refused, shown_path};
-use super::{Done, answer_json, target};
+use super::fix::{python, refused, shown_path};
+use super::{Done, answer_json, patch, target};
 use crate::args::Undo;
 use crate::exit::ExitStatus;
 use crate::output::Output;
 
 /// Takes back what a fix did to the environment that is meant.
 pub(super) fn run(undo: &Undo, json: bool, output: &Output) -> Done {
-    let environment = target::environment(undo.environment.venv.as_deref())?;
-    let root = shown_path(&environment.root);
-    let undone = Venv::lock(&environment.root).and_then(|venv| venv.undo()).map_err(refused)?;
+    let (root, undone) = match &undo.venv {
+        Some(file) if file.is_file() && !undo.python => {
+            let (folder, inside) = patch::place(file)?;
+            let undone = Venv::lock(&folder).and_then(|venv| venv.undo_file(&inside)).map_err(refused)?;
+            (shown_path(file), undone)
+        }
+        named => {
+            let environment = target::environment(named.as_deref())?;
+            let root = if undo.python { python::home(&environment)? } else { environment.root };
+            let undone = Venv::lock(&root).and_then(|venv| venv.undo()).map_err(refused)?;
+            (shown_path(&root), undone)
+        }
+    };
     for difference in &undone.differences {
         output.warning(&difference.to_string());
     }

@@ -266,6 +266,20 @@ impl Nix {
     }
 }
 
+/// Keeps the store path that a file lies in from being collected, by a link in `roots`. What lies elsewhere is nobody's to
+/// collect.
+pub fn keep(file: &Path, roots: &Path, interrupt: &super::Interrupt) -> Result<(), Error> {
+    let file = fs_err::canonicalize(file)?;
+    let Ok(inside) = file.strip_prefix("/nix/store") else { return Ok(()) };
+    let Some(name) = inside.components().next() else { return Ok(()) };
+    fs_err::create_dir_all(roots)?;
+    let mut command = child::command("nix-store");
+    command.args(["--realise", "--indirect", "--add-root"]).arg(roots.join(name));
+    command.arg(Path::new("/nix/store").join(name));
+    let finished = child::run(&mut command, MISSING_HINT, interrupt, &mut |_, _| {})?;
+    if finished.status.success() { Ok(()) } else { Err(failed("nix-store --add-root", &finished.errors)) }
+}
+
 impl<'a> Search<'a> {
     fn new(want: &'a Want, ideas: &BTreeMap<&str, &Idea>, set: &str, accept_inexact: bool) -> Self {
         let (mut attempts, mut reasons, mut hint) = (VecDeque::<Attempt>::new(), Vec::new(), None);

