@@ -37,7 +37,8 @@ pub enum PlanError {
 /// The plan that puts a remedy in place; empty where nothing has to be loaded.
 pub fn plan(survey: &Survey, remedy: &Remedy) -> Result<Plan, PlanError> {
     let mut operations = Vec::new();
-    if remedy.after.preloads.is_empty() {
+    let serves_names = remedy.after.asked.values().any(|(_, libraries)| !libraries.is_empty());
+    if remedy.after.preloads.is_empty() && !serves_names {
         return Ok(Plan { operations });
     }
     let answer = survey.python.answer.as_ref().ok_or(PlanError::SilentPython)?;
@@ -60,7 +61,7 @@ pub fn plan(survey: &Survey, remedy: &Remedy) -> Result<Plan, PlanError> {
     }
     for site in &survey.environment.site_packages {
         let data = hook_data(survey, remedy, &aliases, site, python.clone());
-        if data.files.is_empty() {
+        if data.files.is_empty() && !serves_names {
             continue;
         }
         let inside = match site.strip_prefix(&survey.environment.root) {
@@ -104,23 +105,29 @@ fn hook_data(
     let mut libraries: Vec<PathBuf> = Vec::new();
     let mut numbers: BTreeMap<PathBuf, usize> = BTreeMap::new();
     let mut files = BTreeMap::new();
-    for (native, preloads) in &remedy.after.preloads {
-        // The hook is asked by path below site-packages; what lies elsewhere in the environment is not Python's to load.
-        let Ok(file) = survey.natives[*native].path.strip_prefix(site) else { continue };
+    let mut numbered = |preloads: &[PathBuf]| -> Vec<usize> {
         let loaded = preloads.iter().flat_map(|library| match aliases.get(library) {
             Some(aliases) => aliases.iter().map(|alias| root.join(alias.place.as_path())).collect::<Vec<_>>(),
             None => vec![library.clone()],
         });
-        let numbered = loaded.map(|library| {
-            let seen = seen_from(site, root, &library);
-            *numbers.entry(library).or_insert_with(|| {
-                libraries.push(seen);
-                libraries.len() - 1
+        loaded
+            .map(|library| {
+                let seen = seen_from(site, root, &library);
+                *numbers.entry(library).or_insert_with(|| {
+                    libraries.push(seen);
+                    libraries.len() - 1
+                })
             })
-        });
-        files.insert(file.to_owned(), numbered.collect());
+            .collect()
+    };
+    for (native, preloads) in &remedy.after.preloads {
+        // The hook is asked by path below site-packages; what lies elsewhere in the environment is not Python's to load.
+        let Ok(file) = survey.natives[*native].path.strip_prefix(site) else { continue };
+        files.insert(file.to_owned(), numbered(preloads));
     }
-    HookData { python, libraries, files }
+    let names =
+        remedy.after.asked.values().map(|(soname, preloads)| (soname.clone(), numbered(preloads))).collect();
+    HookData { python, libraries, files, names }
 }
 
 /// The hook's bytecode. What an earlier fix wrote is taken again, so that a fix with nothing to do starts no Python twice.

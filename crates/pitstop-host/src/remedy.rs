@@ -42,6 +42,8 @@ pub struct Sources {
     pub folder: PathBuf,
     /// A folder for what may be thrown away: package lists, downloads.
     pub cache: PathBuf,
+    /// Whether what packages can do without is provided too.
+    pub optional: bool,
     /// Whether only what is already known may be used: nothing is evaluated, downloaded or built.
     pub offline: bool,
 }
@@ -113,7 +115,9 @@ impl Search<'_> {
             }
             let open: Vec<Missing> = remedy
                 .after
-                .required()
+                .missing
+                .iter()
+                .filter(|missing| self.sources.optional || !missing.optional)
                 .filter(|missing| !given_up.contains(&missing.soname))
                 .cloned()
                 .collect();
@@ -122,10 +126,21 @@ impl Search<'_> {
             }
             let left = self.round(&open, &mut remedy)?;
             given_up.extend(left);
-            remedy.after = self.survey.diagnose(self.process, &remedy.provided());
+            // Of alternatives, the next is asked for where one was refused.
+            let refused =
+                remedy.refused.iter().map(|refused| BString::from(refused.soname.as_str())).collect();
+            remedy.after = self.survey.diagnose_without(self.process, &remedy.provided(), &refused);
         }
+        let is_open = |soname: &str| remedy.after.missing.iter().any(|missing| missing.soname == soname);
+        remedy.refused.retain(|refused| is_open(&refused.soname));
         // What was provided for nobody any more is let go.
-        let used: BTreeSet<&PathBuf> = remedy.after.preloads.values().flatten().collect();
+        let used: BTreeSet<&PathBuf> = remedy
+            .after
+            .preloads
+            .values()
+            .chain(remedy.after.asked.values().map(|(_, asked)| asked))
+            .flatten()
+            .collect();
         remedy.found.retain(|_, found| used.contains(&found.file));
         Ok(remedy)
     }

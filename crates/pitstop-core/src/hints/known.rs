@@ -11,7 +11,8 @@ pub struct Hint {
     libraries: &'static str,
     /// Whether the package works without.
     pub optional: bool,
-    /// Where a native file asks from C: part of its path below site-packages. `None` where Python code asks.
+    /// Where a native file asks from C: part of its path below site-packages. With `!` in front, Python code asks, unless
+    /// there is such a native file. `None` where Python code asks.
     pub when: Option<&'static str>,
 }
 

@@ -103,7 +103,15 @@ pub fn asks(
     let known = is_known(name);
     let mut asks: Vec<Ask> = Vec::new();
     for hint in hints(name) {
-        let before = hint.when.map(files);
+        let (only_with, only_without) = match hint.when {
+            Some(when) => (when.strip_prefix('!').is_none().then_some(when), when.strip_prefix('!')),
+            None => (None, None),
+        };
+        // psycopg_binary brings the library that psycopg alone asks the machine for.
+        if only_without.is_some_and(|file| !files(file).is_empty()) {
+            continue;
+        }
+        let before = only_with.map(files);
         // A wheel of another version may not have the file that asks.
         if before.as_ref().is_some_and(Vec::is_empty) {
             continue;
