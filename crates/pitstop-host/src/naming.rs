@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -17,19 +17,21 @@ use bstr::ByteSlice;
 use pitstop_core::elf::DlopenPriority;
 use pitstop_core::hints::{self, Ask, How, Request};
 use pitstop_core::targets::{Native, Owner};
-use rustix::fs::{CWD, FileType, Mode, fstat, openat};
+use rustix::fs::{CWD, Mode, openat};
 use serde::{Deserialize, Serialize};
 
 use crate::answers::{Question, settled_state};
 use crate::metadata;
-use crate::reading::{READ_FLAGS, kind};
+use crate::reading::READ_FLAGS;
 
 /// Threads that read code: as many as walk the tree.
 const THREADS: usize = 2;
 /// What the deepest file that is parsed may need of a stack, twice over. Only what is used is ever taken.
 const STACK_BYTES: usize = 32 << 20;
 /// Larger files are not opened: nobody writes them by hand.
-const BYTES_MAX: u64 = 4 << 20;
+const BYTES_MAX: usize = 4 << 20;
+/// Bytes asked for at once: of 10 000 files seen, 9 990 are smaller.
+const READ_BYTES: usize = 256 << 10;
 
 /// What was found in the code of one package, as it is kept.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -152,7 +154,7 @@ fn scan_all(site: &Path, installed: &[Installed], open: &[usize]) -> Vec<(usize,
     let work = || {
         let mut buffer = Vec::new();
         while let Some(&index) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let requests = scan_package(site, &installed[index].record, &mut buffer);
+            let requests = scan_package(site, &installed[index], &mut buffer);
             found.lock().unwrap_or_else(PoisonError::into_inner).push((index, requests));
         }
     };
@@ -165,13 +167,18 @@ fn scan_all(site: &Path, installed: &[Installed], open: &[usize]) -> Vec<(usize,
     found.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn scan_package(site: &Path, record: &Path, buffer: &mut Vec<u8>) -> Vec<KeptRequest> {
-    let Ok(record) = std::fs::read(record) else { return Vec::new() };
+fn scan_package(site: &Path, installed: &Installed, buffer: &mut Vec<u8>) -> Vec<KeptRequest> {
+    if hints::needs_nothing(&metadata::normalized(&installed.owner.name)) {
+        return Vec::new();
+    }
+    let Ok(record) = std::fs::read(&installed.record) else { return Vec::new() };
     let mut all = Vec::new();
     for path in metadata::sources(site, &record) {
         let inside = path.strip_prefix(site).unwrap_or(&path);
         // What tests load is not what the package needs.
-        if inside.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "test"))) {
+        if inside.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "test")))
+            || hints::is_of_another_system(inside)
+        {
             continue;
         }
         if read_source(&path, buffer).is_none() || !hints::worth_scanning(buffer) {
@@ -190,16 +197,25 @@ fn scan_package(site: &Path, record: &Path, buffer: &mut Vec<u8>) -> Vec<KeptReq
     all
 }
 
-/// All of a regular file that is not too large, into a buffer that is used again.
+/// All of a file that is not too large, into a buffer that is used again. Most files take one read.
 fn read_source(path: &Path, buffer: &mut Vec<u8>) -> Option<()> {
-    buffer.clear();
     let file = File::from(openat(CWD, path, READ_FLAGS, Mode::empty()).ok()?);
-    let stat = fstat(&file).ok()?;
-    let size = u64::try_from(stat.st_size).ok()?;
-    if kind(&stat) != FileType::RegularFile || size > BYTES_MAX {
-        return None;
+    let mut filled = 0;
+    loop {
+        if buffer.len() < filled + READ_BYTES {
+            buffer.resize(filled + READ_BYTES, 0);
+        }
+        // Reading at a place fails for what has none, such as a pipe.
+        let read = file.read_at(&mut buffer[filled..filled + READ_BYTES], filled as u64).ok()?;
+        filled += read;
+        if read < READ_BYTES {
+            buffer.truncate(filled);
+            return Some(());
+        }
+        if filled > BYTES_MAX {
+            return None;
+        }
     }
-    file.take(BYTES_MAX).read_to_end(buffer).ok().map(|_| ())
 }
 
 #[cfg(test)]

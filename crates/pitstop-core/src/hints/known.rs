@@ -29,6 +29,13 @@ pub fn is_known(package: &str) -> bool {
     rows(package).next().is_some()
 }
 
+/// Whether a package is known to ask for nothing by name that anybody could provide: its code need not be read.
+#[must_use]
+pub fn needs_nothing(package: &str) -> bool {
+    let mut rows = rows(package).peekable();
+    rows.peek().is_some() && rows.all(|hint| hint.libraries.is_empty())
+}
+
 /// What is known of a package.
 pub fn hints(package: &str) -> impl Iterator<Item = Hint> {
     rows(package).filter(|hint| !hint.libraries.is_empty())

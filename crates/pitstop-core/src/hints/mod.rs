@@ -9,9 +9,9 @@ mod known;
 mod names;
 mod python;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-pub use known::{Hint, hints, is_known};
+pub use known::{Hint, hints, is_known, needs_nothing};
 pub use names::sonames;
 pub use python::{Unparsed, scan, worth_scanning};
 
@@ -137,7 +137,7 @@ pub fn asks(
                 (ask.file, ask.line, ask.how) = (Some(file.clone()), request.line, request.how);
             }
             if !known {
-                ask.optional &= !request.certain;
+                ask.optional &= !request.certain || !is_of_the_package(file);
                 ask.sonames.extend(
                     found.sonames.into_iter().filter(|new| !ask.sonames.contains(new)).collect::<Vec<_>>(),
                 );
@@ -146,7 +146,7 @@ pub fn asks(
         }
         asks.push(Ask {
             package,
-            optional: known || !request.certain || !found.known,
+            optional: known || !request.certain || !found.known || !is_of_the_package(file),
             sonames: found.sonames,
             how: request.how,
             file: Some(file.clone()),
@@ -155,4 +155,82 @@ pub fn asks(
         });
     }
     asks
+}
+
+/// Whether a module is one that the package is: `name.py`, `name/__init__.py`, `name/loader.py`. What lies deeper serves a
+/// part of it, which may never be imported: pyglet keeps its macOS code in `pyglet/libs/darwin/cocoapy`.
+fn is_of_the_package(file: &Path) -> bool {
+    file.components().count() <= 2
+}
+
+/// Whether a module's path says that it is another system's.
+#[must_use]
+pub fn is_of_another_system(file: &Path) -> bool {
+    let others = ["darwin", "macos", "osx", "cocoa", "win32", "windows", "win", "android", "ios"];
+    file.iter().any(|part| {
+        let part = part.to_str().unwrap_or_default().trim_end_matches(".py").trim_start_matches('_');
+        let ends = |end: &&str| part == *end || part.ends_with(&format!("_{end}"));
+        others.iter().any(|other| ends(&other))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(line: usize, names: &[&str], certain: bool) -> Request {
+        let names = names.iter().map(|&name| name.to_owned()).collect();
+        Request { line, how: How::FindLibrary, names, certain }
+    }
+
+    fn of(name: &str, requests: &[(&str, Request)], natives: &[&str]) -> Vec<Ask> {
+        let requests: Vec<_> =
+            requests.iter().map(|(file, request)| (PathBuf::from(file), request.clone())).collect();
+        let files = |part: &str| (0..natives.len()).filter(|&index| natives[index].contains(part)).collect();
+        asks(Some(0), name, &requests, &files)
+    }
+
+    #[test]
+    fn the_table_says_what_a_package_needs_and_the_code_says_where() {
+        let code = [
+            ("weasyprint/text/ffi.py", request(506, &["pango-1.0", "libpango-1.0.so.0"], true)),
+            ("weasyprint/other.py", request(1, &["magic"], true)),
+        ];
+        let asks = of("weasyprint", &code, &[]);
+        let pango = asks.iter().find(|ask| ask.sonames == ["libpango-1.0.so.0"]).unwrap();
+        assert_eq!((pango.optional, pango.line), (false, 506));
+        assert!(asks.iter().find(|ask| ask.sonames == ["libmagic.so.1"]).unwrap().optional);
+    }
+
+    #[test]
+    fn of_an_unknown_package_only_what_its_own_modules_load_at_import_is_needed() {
+        let optional =
+            |file: &str, certain: bool| of("x", &[(file, request(1, &["magic"], certain))], &[])[0].optional;
+        assert!(!optional("x/__init__.py", true));
+        assert!(optional("x/__init__.py", false));
+        assert!(optional("x/libs/linux/y.py", true));
+        assert!(of("x", &[("x.py", request(1, &["nobody-has-this"], true))], &[]).is_empty());
+        assert!(
+            of("x", &[("x.py", request(1, &["libvendor.so.7"], true))], &[])[0].optional,
+            "nobody has it"
+        );
+    }
+
+    #[test]
+    fn a_native_file_that_asks_must_be_there_and_one_that_brings_it_must_not() {
+        assert!(of("glfw", &[], &["glfw/x11/libglfw.so"]).iter().all(|ask| ask.before == [0]));
+        assert!(of("glfw", &[], &[]).is_empty());
+        assert_eq!(of("psycopg", &[], &[]).len(), 1);
+        assert!(of("psycopg", &[], &["psycopg_binary/x.so"]).is_empty());
+    }
+
+    #[test]
+    fn code_of_other_systems_is_known_by_where_it_lies() {
+        for file in
+            ["pyglet/libs/darwin/x.py", "a/_windows.py", "a/list_ports_osx.py", "pynput/_util/win32.py"]
+        {
+            assert!(is_of_another_system(Path::new(file)), "{file}");
+        }
+        assert!(!is_of_another_system(Path::new("darwinist/window.py")));
+    }
 }
