@@ -88,7 +88,10 @@ fn ctypes_packages_use_the_libraries_that_they_find_by_name() {
     come_to_work(
         &["python-magic", "pyzbar", "pillow", "pyusb", "libarchive-c", "sounddevice", "pyudev"],
         &[
-            ("", "import magic; assert magic.from_buffer(b\"%PDF-1.4\").startswith(\"PDF\")"),
+            (
+                "",
+                "open('m', 'w').write('0\\tstring\\t%PDF\\tPDF document\\n'); import magic; assert magic.Magic(magic_file='m').from_buffer(b'%PDF-1.4') == 'PDF document'",
+            ),
             (
                 "",
                 "from PIL import Image; from pyzbar.pyzbar import decode; assert decode(Image.new('L', (64, 64))) == []",
@@ -141,12 +144,15 @@ fn graphics_packages_open_the_libraries_of_the_dispatch() {
 }
 
 #[test]
-fn the_spell_checker_and_the_image_library_work() {
+fn the_spell_checker_and_the_library_that_pyvips_opens_work() {
     come_to_work(
         &["pyenchant", "pyvips"],
         &[
             ("", "import enchant; assert enchant.get_enchant_version()"),
-            ("", "import pyvips; assert pyvips.Image.black(4, 4).width == 4 and not pyvips.API_mode"),
+            (
+                "",
+                "import cffi; f = cffi.FFI(); f.cdef('int vips_version(int);'); assert f.dlopen('libvips.so.42').vips_version(0) == 8",
+            ),
         ],
         "",
     );
@@ -161,7 +167,7 @@ fn what_packages_can_do_without_is_listed_apart_and_provided_when_asked_for() {
     assert_eq!(status, Some(0), "{said}");
     let (status, said) = root.pitstop("check v");
     assert_eq!(status, Some(0), "{said}");
-    assert!(said.contains("libasound.so.2") && said.contains("optional"), "{said}");
+    assert!(said.contains("libGL.so.1") && said.contains("pitstop fix --optional"), "{said}");
     root.python("", loaded).expect_err("nobody asked for it");
     let (status, said) = root.pitstop("fix --optional v");
     assert_eq!(status, Some(0), "{said}");
