@@ -138,33 +138,6 @@ fn files_of_any_kind_cost_little_and_are_never_an_error() {
     }
 }
 
-/// The deepest that is let through does not end the process, within the stack that the host gives.
-#[test]
-fn the_deepest_file_that_is_read_fits_on_the_stack() {
-    let deepest = super::super::depth::DEPTH_MAX / 2 - 10;
-    for (open, close) in [
-        ("(", ")"),
-        ("-", ""),
-        ("not ", ""),
-        ("1+", ""),
-        ("1**", ""),
-        ("f(", ")"),
-        ("[", "]"),
-        ("{1:", "}"),
-        ("1 if x else ", ""),
-    ] {
-        let times = deepest / open.split(' ').count().max(open.len().min(3));
-        let source = format!("CDLL({}'liba.so.1'{})", open.repeat(times), close.repeat(times));
-        let scanned = std::thread::Builder::new()
-            .stack_size(16 << 20)
-            .spawn(move || scan(source.as_bytes()).map(|found| found.len()))
-            .unwrap()
-            .join()
-            .unwrap();
-        assert!(scanned.is_ok(), "{open} {times}: {scanned:?}");
-    }
-}
-
 #[test]
 fn only_files_with_a_word_for_it_are_parsed() {
     assert!(worth_scanning(b"x = ctypes.CDLL"));
