@@ -315,9 +315,11 @@ fn gather(question: &Question<'_>, siblings: &Siblings<'_>, findings: Vec<Findin
     let mut missing = MissingBySoname { question, siblings, found: BTreeMap::new() };
     let mut mismatched: BTreeMap<(BString, BString, Option<Arc<Path>>), Mismatched> = BTreeMap::new();
     let mut unusable: BTreeMap<Arc<Path>, Unusable> = BTreeMap::new();
+    let mut openers = Openers::default();
     for found in findings {
         let root = found.root;
         diagnosis.roots.push(root);
+        openers.add(root, &found.reached);
         for (soname, by, versions) in found.missing {
             if let Some(entry) = missing.entry(soname, versions, found.optional) {
                 add_asker(&mut entry.askers, root, by);
@@ -359,8 +361,10 @@ fn gather(question: &Question<'_>, siblings: &Siblings<'_>, findings: Vec<Findin
             }
         }
         let Some(soname) = answer.soname.filter(|_| is_served) else { continue };
-        for native in &ask.before {
-            let preloads = diagnosis.preloads.entry(*native).or_default();
+        let opened = ask.before.iter().flat_map(|&native| openers.of(question.natives[native].id));
+        let before: BTreeSet<usize> = ask.before.iter().copied().chain(opened).collect();
+        for native in before {
+            let preloads = diagnosis.preloads.entry(native).or_default();
             preloads.extend(
                 answer.preloads.iter().filter(|path| !preloads.contains(path)).cloned().collect::<Vec<_>>(),
             );
@@ -375,6 +379,22 @@ fn gather(question: &Question<'_>, siblings: &Siblings<'_>, findings: Vec<Findin
     diagnosis.mismatched = mismatched.into_values().collect();
     diagnosis.unusable = unusable.into_values().collect();
     diagnosis
+}
+
+/// By which roots a file comes into a process: the hook sees the root being loaded, not what that brings along.
+#[derive(Default)]
+struct Openers(HashMap<FileId, Vec<usize>>);
+
+impl Openers {
+    fn add(&mut self, root: usize, reached: &[FileId]) {
+        for id in reached {
+            self.0.entry(*id).or_default().push(root);
+        }
+    }
+
+    fn of(&self, id: FileId) -> impl Iterator<Item = usize> {
+        self.0.get(&id).into_iter().flatten().copied()
+    }
 }
 
 /// What is missing, brought together by soname.

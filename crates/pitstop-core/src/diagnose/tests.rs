@@ -320,3 +320,15 @@ fn a_module_that_its_package_can_miss_is_optional() {
     assert!(world.diagnose().is_well());
     assert_eq!(sonames(&world.diagnose()), ["libtbb.so.12"]);
 }
+
+/// pygame's SDL comes along with its modules; it is those that the hook sees.
+#[test]
+fn what_a_linked_library_opens_by_name_is_loaded_before_the_module_that_links_it() {
+    let files = [
+        (Role::Extension, Some(0), "/v/pygame/base.so needed=libSDL2.so rpath=/v/pygame.libs"),
+        (Role::Library, Some(0), "/v/pygame.libs/libSDL2.so soname=libSDL2.so needed=libc.so.6"),
+    ];
+    let world = World::new(&files).asking(ask(0, &["liba.so.1"], true, &[1]));
+    let world = world.provide("liba.so.1", "/p/liba.so.1 soname=liba.so.1");
+    assert_eq!(world.diagnose().preloads[&0], [PathBuf::from("/p/liba.so.1")]);
+}
