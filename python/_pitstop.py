@@ -4,6 +4,9 @@ Before an extension module of this environment is loaded, the libraries that thi
 by absolute path. The dynamic loader matches every later need against the sonames of what is already loaded, so no
 variable has to be set and no file changed, and child processes see nothing of it.
 
+What Python code asks for by name (`ctypes`, cffi, `ctypes.util.find_library`) is served when it asks: the loader is asked
+first, as ever, and what was provided is opened by its path where the loader has nothing of that name.
+
 Which file needs which libraries is written in the data file beside this one (its format is described in
 crates/pitstop-core/src/plan/hook.rs). It is read when the first extension module of this folder is imported, never
 before. Nothing here may stop Python from starting: whatever goes wrong is one line on standard error, at most.
@@ -15,6 +18,7 @@ _DATA = "_pitstop.1.data"
 _HOME = __file__.rpartition("/")[0] + "/"
 
 _sites = {}  # site-packages folder, ending in "/": {path of a file in it: [libraries to load before it]}
+_names = {}  # soname: [libraries to load for it, itself last]; empty where the loader finds it
 _loaded = set()  # libraries that are in this process already
 _warned = False
 
@@ -49,22 +53,23 @@ def _parse(site, text):
         raise ValueError
     if version != "%d.%d" % sys.version_info[:2] or _plain(base) != sys.base_prefix:
         return None
-    libraries, files, lists = [], {}, {}
+    libraries, files, names, lists = [], {}, {}, {"": []}
     for line in lines[2:-2]:
         kind, first, second = line.split("\t")
-        if kind == "file":
+        if kind == "file" or kind == "name":
             wanted = lists.get(second)
             if wanted is None:
                 # Many files share one list: each is read once.
                 if not second.replace(" ", "").isdigit():
                     raise ValueError
                 wanted = lists[second] = [libraries[int(index)] for index in second.split(" ")]
-            files[_plain(first)] = wanted
+            (files if kind == "file" else names)[_plain(first)] = wanted
         elif kind == "library" and first == str(len(libraries)):
             path = _plain(second)
             libraries.append(path if path[0] == "/" else site + path)
         else:
             raise ValueError
+    _names.update(names)
     return files
 
 
@@ -134,29 +139,159 @@ def _like(function, original):
     return function
 
 
+def _soname(stem):
+    """The soname of a library that code names without its version (`libfoo.so`), among those it asks for by name."""
+    if _HOME not in _sites:
+        _sites[_HOME] = _read(_HOME)
+    if stem in _names:
+        return stem
+    for soname in _names:
+        if soname.startswith(stem + "."):
+            return soname
+    return None
+
+
+def _provided(soname):
+    """The library to open for `soname`, loaded with all that it needs; None where none was provided for it."""
+    libraries = _names.get(soname)
+    if not libraries:
+        return None
+    for library in libraries:
+        if library not in _loaded:
+            _load(library)
+    return libraries[-1]
+
+
+def _bare(name):
+    """The bare name that is to be opened, if it is one; for a path, what the file at it lacks is loaded. Never raises."""
+    try:
+        if isinstance(name, (str, bytes)):
+            from os import fsdecode, path as paths
+
+            name = fsdecode(name)
+            if "/" not in name:
+                return name
+            _prepare(paths.abspath(name))
+    except Exception as error:
+        _warn(error)
+    return None
+
+
+def _instead(name):
+    """What to open for a bare name that the loader does not know; None where nothing was provided. Never raises."""
+    try:
+        return name and _provided(_soname(name))
+    except Exception as error:
+        _warn(error)
+    return None
+
+
+def _opening(original, at):
+    """`original`, whose argument number `at` names a library to open, made to serve what was provided."""
+
+    def dlopen(*arguments, **keywords):
+        name = _bare(arguments[at]) if len(arguments) > at else None
+        try:
+            return original(*arguments, **keywords)
+        except OSError:
+            found = _instead(name)
+            if not found:
+                raise
+        return original(*(arguments[:at] + (found,) + arguments[at + 1 :]), **keywords)
+
+    return _like(dlopen, original)
+
+
 def _serve(module):
-    """Let `dlopen` of `_ctypes` prepare for a file of this environment, too."""
+    """Let `dlopen` of `_ctypes` prepare for a file of this environment, and find what was provided."""
     original = module.dlopen
     if hasattr(original, "pitstop"):
         return
-
-    def dlopen(*arguments):
-        try:
-            path = arguments[0]
-            if path is not None:
-                from os import fsdecode, path as paths
-
-                path = fsdecode(path)
-                if "/" in path:
-                    _prepare(paths.abspath(path))
-        except Exception as error:
-            _warn(error)
-        return original(*arguments)
-
-    module.dlopen = _like(dlopen, original)
+    module.dlopen = dlopen = _opening(original, 0)
     ctypes = sys.modules.get("ctypes")
     if getattr(ctypes, "_dlopen", None) is original:
         ctypes._dlopen = dlopen
+    if "ctypes.util" in sys.modules:
+        _serve_util(sys.modules["ctypes.util"])
+    else:
+        _serve_util_once_imported()
+
+
+def _serve_util(module):
+    """Let `find_library` answer for what was provided: without ldconfig and compiler, it finds nothing."""
+    original = module.find_library
+
+    def find_library(name):
+        soname = None
+        try:
+            soname = _soname("lib" + name + ".so")
+            if _provided(soname):
+                return soname
+        except Exception as error:
+            _warn(error)
+        return original(name) or soname
+
+    if not hasattr(original, "pitstop"):
+        module.find_library = _like(find_library, original)
+
+
+def _serve_util_once_imported():
+    """The same for `ctypes.util`, which is imported after `ctypes`, if at all: until then, one more finder is asked."""
+
+    def find_spec(name, path=None, target=None):
+        if name != "ctypes.util":
+            return None
+        try:
+            sys.meta_path.remove(finder)
+        except ValueError:
+            return None
+        spec = sys.modules["_frozen_importlib"]._find_spec(name, path, target)
+        try:
+            # A loader of its own for each module; others are left alone.
+            if spec is not None and spec.loader.path == spec.origin:
+                execute = spec.loader.exec_module
+
+                def exec_module(module):
+                    execute(module)
+                    try:
+                        _serve_util(module)
+                    except Exception as error:
+                        _warn(error)
+
+                spec.loader.exec_module = exec_module
+        except Exception as error:
+            _warn(error)
+        return spec
+
+    finder = type(sys.implementation)(find_spec=find_spec)
+    sys.meta_path.insert(0, finder)
+
+
+def _serve_cffi(module):
+    """Let both ways in which cffi opens a library find what was provided: that of `cffi.FFI`, and that of modules that
+    cffi has generated."""
+    base = module.FFI
+    if not _names or hasattr(base, "pitstop"):
+        return
+    module.load_library = _opening(module.load_library, 0)
+
+    class Meta(type(base)):
+        # Compiled modules make instances of the type itself.
+        def __instancecheck__(cls, instance):
+            return isinstance(instance, base)
+
+    body = {"dlopen": _opening(base.dlopen, 1), "__doc__": base.__doc__, "__module__": base.__module__, "pitstop": True}
+    module.FFI = Meta("FFI", (base,), body)
+
+
+def _explain(error, path):
+    """Say what mends it, where a library that an extension module of this environment needs is missing."""
+    words = error.msg
+    if path.startswith(_HOME) and words.__class__ is str and "cannot open shared object file" in words:
+        library = words.partition(":")[0]
+        error.msg = "%s\npitstop: %s is missing for %s; run `pitstop fix %s`" % (
+            words, library, path[len(_HOME) :], sys.prefix,
+        )
 
 
 def _serve_once_created(importer):
@@ -190,10 +325,17 @@ def install():
             _prepare(spec.origin)
         except Exception as error:
             _warn(error)
-        module = original(self, spec)
-        if spec.name == "_ctypes":
+        try:
+            module = original(self, spec)
+        except ImportError as error:
             try:
-                _serve(module)
+                _explain(error, spec.origin)
+            except Exception as other:
+                _warn(other)
+            raise
+        if spec.name == "_ctypes" or spec.name == "_cffi_backend":
+            try:
+                (_serve if spec.name == "_ctypes" else _serve_cffi)(module)
             except Exception as error:
                 _warn(error)
         return module

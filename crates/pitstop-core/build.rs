@@ -73,7 +73,26 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(text, "{nix}\t{other}")?;
     }
     fs::write(out.join("renames"), text)?;
+
+    fs::write(out.join("hints"), hints(&data)?)?;
     Ok(())
+}
+
+/// `package  libraries  need  when`, one line a row: the evidence is for people.
+fn hints(data: &Path) -> Result<String, Box<dyn Error>> {
+    let mut rows: Vec<[String; 5]> = read(&data.join("hints.tsv"))?;
+    rows.sort();
+    let mut text = String::new();
+    for [package, libraries, need, when, evidence] in rows {
+        let is_known = matches!(need.as_str(), "required" | "optional" | "none");
+        if !is_known || evidence.is_empty() || libraries.is_empty() != (need == "none") {
+            return Err(
+                format!("hints.tsv: {package}: {libraries}: need {need:?}, evidence {evidence:?}").into()
+            );
+        }
+        writeln!(text, "{}", [package, libraries, need, when].join("\t").trim_end_matches('\t'))?;
+    }
+    Ok(text)
 }
 
 /// The rows of a table with `N` columns, its header left out.

@@ -98,6 +98,7 @@ fn stages_use_only_those_before_them() {
             "elf",
             &[
                 "crate::files",
+                "crate::hints",
                 "crate::ldso",
                 "crate::diagnose",
                 "crate::locate",
@@ -106,8 +107,6 @@ fn stages_use_only_those_before_them() {
             ][..],
         ),
         ("patch", &["crate::files", "crate::ldso", "crate::diagnose", "crate::locate", "crate::plan"]),
-        ("ldso", &["crate::diagnose", "crate::locate", "crate::targets", "crate::plan", "crate::report"]),
-        ("locate", &["crate::ldso", "crate::diagnose", "crate::targets", "crate::plan", "crate::report"]),
         (
             "requirements",
             &[
@@ -119,8 +118,51 @@ fn stages_use_only_those_before_them() {
                 "crate::report",
             ],
         ),
-        ("targets", &["crate::ldso", "crate::diagnose", "crate::locate", "crate::plan", "crate::report"]),
-        ("plan", &["crate::ldso", "crate::diagnose", "crate::locate", "crate::targets", "crate::report"]),
+        (
+            "ldso",
+            &[
+                "crate::hints",
+                "crate::diagnose",
+                "crate::locate",
+                "crate::targets",
+                "crate::plan",
+                "crate::report",
+            ],
+        ),
+        (
+            "locate",
+            &[
+                "crate::hints",
+                "crate::ldso",
+                "crate::diagnose",
+                "crate::targets",
+                "crate::plan",
+                "crate::report",
+            ],
+        ),
+        ("hints", &["crate::ldso", "crate::diagnose", "crate::targets", "crate::plan", "crate::report"]),
+        (
+            "targets",
+            &[
+                "crate::hints",
+                "crate::ldso",
+                "crate::diagnose",
+                "crate::locate",
+                "crate::plan",
+                "crate::report",
+            ],
+        ),
+        (
+            "plan",
+            &[
+                "crate::hints",
+                "crate::ldso",
+                "crate::diagnose",
+                "crate::locate",
+                "crate::targets",
+                "crate::report",
+            ],
+        ),
         ("diagnose", &["crate::locate", "crate::plan", "crate::report"]),
     ];
     for (module, words) in may_not {

@@ -4,6 +4,7 @@
 //! is judged as its importers reach it (a bundled `libgfortran` finds its `libquadmath` through the RPATH of the module
 //! that pulled it in, and lacks it when looked at alone).
 
+mod asked;
 mod loadings;
 mod order;
 mod siblings;
@@ -16,6 +17,7 @@ use bstr::{BStr, BString};
 use rayon::prelude::*;
 
 use crate::files::FileId;
+use crate::hints::Ask;
 use crate::ldso::{Loading, Object, Outcome, Process, Rule, no_fallback};
 use crate::targets::{Native, Role};
 
@@ -36,6 +38,10 @@ pub struct Question<'a> {
     /// Whether Python code of its package names this library: it is then loaded although nothing links it. Asked only of
     /// libraries that lack something.
     pub named: &'a (dyn Fn(&Native) -> bool + Sync),
+    /// Libraries that packages ask for by name.
+    pub asks: &'a [Ask],
+    /// Sonames that nobody could provide: of alternatives, the next is then asked for.
+    pub given_up: &'a BTreeSet<BString>,
 }
 
 /// A file that asks for a library.
@@ -56,7 +62,9 @@ pub struct Missing {
     pub versions: BTreeSet<BString>,
     /// Who asks, by root; each root once.
     pub askers: Vec<Asker>,
-    /// Only plugins and libraries that no code names ask for it: the packages work without.
+    /// Who asks for it by name, as indexes into [`Question::asks`].
+    pub named_by: Vec<usize>,
+    /// The packages work without: only plugins, libraries that no code names, and asks that may fail want it.
     pub optional: bool,
     /// Files of other packages in this environment that have it, as indexes into the natives.
     pub in_wheels: Vec<usize>,
@@ -99,6 +107,9 @@ pub struct Diagnosis {
     pub unusable: Vec<Unusable>,
     /// For each root that needs any: the provided libraries to load before it, in dependency order.
     pub preloads: BTreeMap<usize, Vec<PathBuf>>,
+    /// For each ask that something provided serves (an index into [`Question::asks`]): its soname, and the provided libraries
+    /// to load, dependencies first, itself last. None to load where the loader finds it by that soname.
+    pub asked: BTreeMap<usize, (String, Vec<PathBuf>)>,
     /// The files that were looked at as roots.
     pub roots: Vec<usize>,
 }
@@ -126,6 +137,9 @@ pub fn diagnose(question: &Question<'_>) -> Diagnosis {
 
     let extensions = natives_of(question, Role::Extension);
     let mut findings: Vec<Findings> = extensions.par_iter().map(walk).collect();
+    for found in &mut findings {
+        found.optional = found.is_tolerated(question.asks);
+    }
 
     let reached: HashSet<FileId> = findings.iter().flat_map(|found| found.reached.iter().copied()).collect();
     let unreached: Vec<usize> = natives_of(question, Role::Library)
@@ -243,6 +257,22 @@ impl Findings {
         findings
     }
 
+    /// Whether all that a module lacks is what its package is known to do without: numba passes over a threading layer
+    /// that cannot be imported.
+    fn is_tolerated(&self, asks: &[Ask]) -> bool {
+        let known = |soname: &BString| {
+            asks.iter().any(|ask| {
+                ask.optional
+                    && ask.before.contains(&self.root)
+                    && ask.sonames.iter().any(|one| soname == one.as_str())
+            })
+        };
+        !self.missing.is_empty()
+            && self.mismatched.is_empty()
+            && self.unusable.is_empty()
+            && self.missing.iter().all(|(soname, ..)| known(soname))
+    }
+
     fn lacks_something(&self) -> bool {
         !(self.missing.is_empty() && self.mismatched.is_empty() && self.unusable.is_empty())
     }
@@ -282,30 +312,18 @@ fn independent(question: &Question<'_>, alone: Vec<Findings>) -> Vec<Findings> {
 
 fn gather(question: &Question<'_>, siblings: &Siblings<'_>, findings: Vec<Findings>) -> Diagnosis {
     let mut diagnosis = Diagnosis::default();
-    let mut missing: BTreeMap<BString, Missing> = BTreeMap::new();
+    let mut missing = MissingBySoname { question, siblings, found: BTreeMap::new() };
     let mut mismatched: BTreeMap<(BString, BString, Option<Arc<Path>>), Mismatched> = BTreeMap::new();
     let mut unusable: BTreeMap<Arc<Path>, Unusable> = BTreeMap::new();
+    let mut openers = Openers::default();
     for found in findings {
         let root = found.root;
         diagnosis.roots.push(root);
+        openers.add(root, &found.reached);
         for (soname, by, versions) in found.missing {
-            let entry = missing.entry(soname.clone()).or_insert_with(|| Missing {
-                in_wheels: siblings.anywhere(soname.as_ref(), question.process.loader().target),
-                soname,
-                versions: BTreeSet::new(),
-                askers: Vec::new(),
-                optional: true,
-            });
-            // Who can do without is not named beside who cannot.
-            if found.optional && !entry.optional {
-                continue;
+            if let Some(entry) = missing.entry(soname, versions, found.optional) {
+                add_asker(&mut entry.askers, root, by);
             }
-            if !found.optional && std::mem::take(&mut entry.optional) {
-                entry.askers.clear();
-                entry.versions.clear();
-            }
-            entry.versions.extend(versions);
-            add_asker(&mut entry.askers, root, by);
         }
         // A plugin that does not load for a reason that no library mends is nobody's trouble until somebody asks for it.
         if !found.optional {
@@ -334,11 +352,81 @@ fn gather(question: &Question<'_>, siblings: &Siblings<'_>, findings: Vec<Findin
             diagnosis.preloads.insert(root, found.preloads);
         }
     }
+    for (index, answer) in asked::answers(question, siblings).into_iter().enumerate() {
+        let (ask, Some(answer)) = (&question.asks[index], answer) else { continue };
+        let is_served = answer.missing.is_empty();
+        for (soname, _, versions) in answer.missing {
+            if let Some(entry) = missing.entry(soname, versions, ask.optional) {
+                entry.named_by.push(index);
+            }
+        }
+        let Some(soname) = answer.soname.filter(|_| is_served) else { continue };
+        let opened = ask.before.iter().flat_map(|&native| openers.of(question.natives[native].id));
+        let before: BTreeSet<usize> = ask.before.iter().copied().chain(opened).collect();
+        for native in before {
+            let preloads = diagnosis.preloads.entry(native).or_default();
+            preloads.extend(
+                answer.preloads.iter().filter(|path| !preloads.contains(path)).cloned().collect::<Vec<_>>(),
+            );
+        }
+        if ask.before.is_empty() {
+            diagnosis.asked.insert(index, (soname, answer.preloads));
+        }
+    }
+    diagnosis.preloads.retain(|_, preloads| !preloads.is_empty());
     diagnosis.roots.sort_unstable();
-    diagnosis.missing = missing.into_values().collect();
+    diagnosis.missing = missing.found.into_values().collect();
     diagnosis.mismatched = mismatched.into_values().collect();
     diagnosis.unusable = unusable.into_values().collect();
     diagnosis
+}
+
+/// By which roots a file comes into a process: the hook sees the root being loaded, not what that brings along.
+#[derive(Default)]
+struct Openers(HashMap<FileId, Vec<usize>>);
+
+impl Openers {
+    fn add(&mut self, root: usize, reached: &[FileId]) {
+        for id in reached {
+            self.0.entry(*id).or_default().push(root);
+        }
+    }
+
+    fn of(&self, id: FileId) -> impl Iterator<Item = usize> {
+        self.0.get(&id).into_iter().flatten().copied()
+    }
+}
+
+/// What is missing, brought together by soname.
+struct MissingBySoname<'a> {
+    question: &'a Question<'a>,
+    siblings: &'a Siblings<'a>,
+    found: BTreeMap<BString, Missing>,
+}
+
+impl MissingBySoname<'_> {
+    /// The entry to name an asker in; `None` where that asker can do without and others cannot.
+    fn entry(&mut self, soname: BString, versions: Vec<BString>, optional: bool) -> Option<&mut Missing> {
+        let entry = self.found.entry(soname.clone()).or_insert_with(|| Missing {
+            in_wheels: self.siblings.anywhere(soname.as_ref(), self.question.process.loader().target),
+            soname,
+            versions: BTreeSet::new(),
+            askers: Vec::new(),
+            named_by: Vec::new(),
+            optional: true,
+        });
+        // Who can do without is not named beside who cannot.
+        if optional && !entry.optional {
+            return None;
+        }
+        if !optional && std::mem::take(&mut entry.optional) {
+            entry.askers.clear();
+            entry.named_by.clear();
+            entry.versions.clear();
+        }
+        entry.versions.extend(versions);
+        Some(entry)
+    }
 }
 
 fn add_asker(askers: &mut Vec<Asker>, root: usize, by: Arc<Path>) {

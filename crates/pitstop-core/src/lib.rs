@@ -9,6 +9,7 @@ pub mod alias;
 pub mod diagnose;
 pub mod elf;
 pub mod files;
+pub mod hints;
 pub mod index;
 pub mod ldso;
 pub mod locate;

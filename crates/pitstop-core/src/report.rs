@@ -9,6 +9,7 @@ use bstr::ByteSlice;
 use serde::Serialize;
 
 use crate::diagnose::{Asker, Diagnosis};
+use crate::hints::Ask;
 use crate::locate::{Class, Located, Source, Suite, locate};
 use crate::targets::{Native, Owner};
 
@@ -116,6 +117,21 @@ pub struct NeederReport {
     pub version: Option<String>,
     /// The files that Python opens, below the environment.
     pub files: Vec<String>,
+    /// Where it asks for it by name.
+    pub asks: Vec<AskReport>,
+}
+
+/// A library asked for by name.
+#[derive(Clone, Debug, Serialize)]
+pub struct AskReport {
+    /// How: `ctypes`, `find_library`, `dlopen`, `wrapper`, `note` or `known`.
+    pub how: &'static str,
+    /// The file that asks, below site-packages; `None` where only what is known of the package says so.
+    pub file: Option<String>,
+    /// The line in it; `None` for a native file.
+    pub line: Option<usize>,
+    /// Sonames of which one is enough, best first.
+    pub alternatives: Vec<String>,
 }
 
 /// A package that has a library.
@@ -189,6 +205,8 @@ pub struct Names<'a> {
     pub natives: &'a [Native],
     /// Their packages.
     pub packages: &'a [Owner],
+    /// What packages ask for by name.
+    pub asks: &'a [Ask],
     /// A path as a person would write it.
     pub short: &'a dyn Fn(&Path) -> String,
     /// Where this machine has a soname already.
@@ -211,7 +229,7 @@ impl Names<'_> {
                     .iter()
                     .map(|version| version.to_str_lossy().into_owned())
                     .collect(),
-                needed_by: self.needers(&missing.askers),
+                needed_by: self.needers(&missing.askers, &missing.named_by),
                 class: class_name(located.class),
                 here: in_wheel.or_else(|| (self.here)(&soname)),
                 candidates: candidates(&located),
@@ -227,12 +245,12 @@ impl Names<'_> {
             found_package:
                 mismatch.found.as_ref().and_then(|path| self.package_of(path)).map(ToString::to_string),
             is_pythons_own: mismatch.is_pythons_own,
-            needed_by: self.needers(&mismatch.askers),
+            needed_by: self.needers(&mismatch.askers, &[]),
         }));
         report.unusable.extend(diagnosis.unusable.iter().map(|unusable| UnusableReport {
             path: (self.short)(&unusable.path),
             why: unusable.why.to_string(),
-            needed_by: self.needers(&unusable.askers),
+            needed_by: self.needers(&unusable.askers, &[]),
         }));
     }
 
@@ -241,19 +259,30 @@ impl Names<'_> {
         Some(&self.packages[native.package?])
     }
 
-    fn needers(&self, askers: &[Asker]) -> Vec<NeederReport> {
-        let mut by_package: BTreeMap<Option<&Owner>, Vec<String>> = BTreeMap::new();
+    fn needers(&self, askers: &[Asker], named_by: &[usize]) -> Vec<NeederReport> {
+        let mut by_package: BTreeMap<Option<&Owner>, (Vec<String>, Vec<AskReport>)> = BTreeMap::new();
         for asker in askers {
             let native = &self.natives[asker.root];
             let package = native.package.map(|package| &self.packages[package]);
-            by_package.entry(package).or_default().push((self.short)(&native.path));
+            by_package.entry(package).or_default().0.push((self.short)(&native.path));
+        }
+        for ask in named_by.iter().map(|&index| &self.asks[index]) {
+            let package = ask.package.map(|package| &self.packages[package]);
+            let native = ask.before.first().map(|&native| (self.short)(&self.natives[native].path));
+            by_package.entry(package).or_default().1.push(AskReport {
+                how: ask.how.name(),
+                file: ask.file.as_ref().map(|file| file.to_string_lossy().into_owned()).or(native),
+                line: Some(ask.line).filter(|&line| line > 0),
+                alternatives: ask.sonames.clone(),
+            });
         }
         let mut needers: Vec<NeederReport> = by_package
             .into_iter()
-            .map(|(package, files)| NeederReport {
+            .map(|(package, (files, asks))| NeederReport {
                 package: package.map(|package| package.name.clone()),
                 version: package.map(|package| package.version.clone()),
                 files,
+                asks,
             })
             .collect();
         needers.sort_by_key(|needer| std::cmp::Reverse(needer.files.len()));

@@ -24,6 +24,8 @@ const ANSWERS_MAX: usize = 256;
 /// A file that changed so lately may change again without its times telling.
 const SETTLED: Duration = Duration::from_secs(2);
 const CHECKSUM_BYTES: usize = 32;
+/// The state of what is not there.
+const ABSENT: &str = "absent";
 
 /// A question: what is asked, and all that the answer depends on besides files.
 pub(crate) struct Question {
@@ -156,7 +158,7 @@ fn folder() -> Option<PathBuf> {
 
 /// A file's identity and times in words, and when it last changed; that it is absent is a state too.
 fn state(path: &Path) -> (String, SystemTime) {
-    let Ok(metadata) = fs::metadata(path) else { return ("absent".to_owned(), UNIX_EPOCH) };
+    let Ok(metadata) = fs::metadata(path) else { return (ABSENT.to_owned(), UNIX_EPOCH) };
     let of = |seconds: i64, nanoseconds: i64| {
         let seconds = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
         UNIX_EPOCH + seconds + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0))
@@ -174,6 +176,13 @@ fn state(path: &Path) -> (String, SystemTime) {
         metadata.ctime_nsec(),
     );
     (state, changed.max(of(metadata.mtime(), metadata.mtime_nsec())))
+}
+
+/// The same in words alone; `None` where it is absent, or changed so lately that it may change again without telling.
+pub(crate) fn settled_state(path: &Path) -> Option<String> {
+    let settled = SystemTime::now().checked_sub(SETTLED).unwrap_or(UNIX_EPOCH);
+    let (state, changed) = state(path);
+    (changed <= settled && state != ABSENT).then_some(state)
 }
 
 /// A field: its length in four bytes, then itself.

@@ -49,7 +49,7 @@ pub enum PlanError {
 /// The plan that puts a remedy in place; empty where nothing has to be loaded.
 pub fn plan(survey: &Survey, remedy: &Remedy, originals: &Originals) -> Result<Plan, PlanError> {
     let mut operations = Vec::new();
-    if remedy.after.preloads.is_empty() && remedy.programs.is_idle() {
+    if remedy.after.preloads.is_empty() && !serves_names(remedy) && remedy.programs.is_idle() {
         return Ok(Plan { operations });
     }
     let record = Record::of(survey, &remedy.found);
@@ -58,7 +58,7 @@ pub fn plan(survey: &Survey, remedy: &Remedy, originals: &Originals) -> Result<P
         bytes: record.to_bytes(),
         mode: MODE,
     });
-    if !remedy.after.preloads.is_empty() {
+    if !remedy.after.preloads.is_empty() || serves_names(remedy) {
         add_hook(survey, remedy, &mut operations)?;
     }
     patching::add(survey, remedy, originals, &mut operations)?;
@@ -90,7 +90,12 @@ pub fn plan_programs(survey: &Survey, remedy: &Remedy, originals: &Originals) ->
     Ok(Plan { operations: [folders, operations, others].concat() })
 }
 
-/// What has Python load libraries before the modules that need them.
+/// Whether libraries are provided that code asks for by name.
+fn serves_names(remedy: &Remedy) -> bool {
+    remedy.after.asked.values().any(|(_, libraries)| !libraries.is_empty())
+}
+
+/// What has Python load libraries before the modules that need them, and where code asks for them by name.
 fn add_hook(survey: &Survey, remedy: &Remedy, operations: &mut Vec<Operation>) -> Result<(), PlanError> {
     let answer = survey.python.answer.as_ref().ok_or(PlanError::SilentPython)?;
     let python = PythonId { version: minor(&survey.python.version), base_prefix: answer.base_prefix.clone() };
@@ -106,7 +111,7 @@ fn add_hook(survey: &Survey, remedy: &Remedy, operations: &mut Vec<Operation>) -
     }
     for site in &survey.environment.site_packages {
         let data = hook_data(survey, remedy, &aliases, site, python.clone());
-        if data.files.is_empty() {
+        if data.files.is_empty() && !serves_names(remedy) {
             continue;
         }
         let inside = match site.strip_prefix(&survey.environment.root) {
@@ -150,23 +155,29 @@ fn hook_data(
     let mut libraries: Vec<PathBuf> = Vec::new();
     let mut numbers: BTreeMap<PathBuf, usize> = BTreeMap::new();
     let mut files = BTreeMap::new();
-    for (native, preloads) in &remedy.after.preloads {
-        // The hook is asked by path below site-packages; what lies elsewhere in the environment is not Python's to load.
-        let Ok(file) = survey.natives[*native].path.strip_prefix(site) else { continue };
+    let mut numbered = |preloads: &[PathBuf]| -> Vec<usize> {
         let loaded = preloads.iter().flat_map(|library| match aliases.get(library) {
             Some(aliases) => aliases.iter().map(|alias| root.join(alias.place.as_path())).collect::<Vec<_>>(),
             None => vec![library.clone()],
         });
-        let numbered = loaded.map(|library| {
-            let seen = seen_from(site, root, &library);
-            *numbers.entry(library).or_insert_with(|| {
-                libraries.push(seen);
-                libraries.len() - 1
+        loaded
+            .map(|library| {
+                let seen = seen_from(site, root, &library);
+                *numbers.entry(library).or_insert_with(|| {
+                    libraries.push(seen);
+                    libraries.len() - 1
+                })
             })
-        });
-        files.insert(file.to_owned(), numbered.collect());
+            .collect()
+    };
+    for (native, preloads) in &remedy.after.preloads {
+        // The hook is asked by path below site-packages; what lies elsewhere in the environment is not Python's to load.
+        let Ok(file) = survey.natives[*native].path.strip_prefix(site) else { continue };
+        files.insert(file.to_owned(), numbered(preloads));
     }
-    HookData { python, libraries, files }
+    let names =
+        remedy.after.asked.values().map(|(soname, preloads)| (soname.clone(), numbered(preloads))).collect();
+    HookData { python, libraries, files, names }
 }
 
 /// The hook's bytecode. What an earlier fix wrote is taken again, so that a fix with nothing to do starts no Python twice.

@@ -12,6 +12,7 @@ pub mod installed;
 pub mod loader;
 pub mod machine;
 mod metadata;
+mod naming;
 pub mod programs;
 pub mod provide;
 pub mod python;

@@ -254,6 +254,7 @@ impl<'a> Programs<'a> {
                     soname,
                     versions: BTreeSet::new(),
                     askers: Vec::new(),
+                    named_by: Vec::new(),
                     optional: false,
                     in_wheels: Vec::new(),
                 });

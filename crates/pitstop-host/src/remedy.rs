@@ -43,6 +43,8 @@ pub struct Sources {
     pub folder: PathBuf,
     /// A folder for what may be thrown away: package lists, downloads.
     pub cache: PathBuf,
+    /// Whether what packages can do without is provided too.
+    pub optional: bool,
     /// Whether only what is already known may be used: nothing is evaluated, downloaded or built.
     pub offline: bool,
 }
@@ -116,7 +118,13 @@ impl Search<'_> {
             if self.interrupt.is_requested() {
                 return Err(Error::Interrupted);
             }
-            let mut open: Vec<Missing> = remedy.after.required().cloned().collect();
+            let mut open: Vec<Missing> = remedy
+                .after
+                .missing
+                .iter()
+                .filter(|missing| self.sources.optional || !missing.optional)
+                .cloned()
+                .collect();
             for missing in self.programs.missing(&remedy.found) {
                 match open.iter_mut().find(|other| other.soname == missing.soname) {
                     Some(other) => other.versions.extend(missing.versions),
@@ -129,12 +137,26 @@ impl Search<'_> {
             }
             let left = self.round(&open, &mut remedy)?;
             given_up.extend(left);
-            remedy.after = self.survey.diagnose(self.process, &remedy.provided());
+            // Of alternatives, the next is asked for where one was refused.
+            let refused =
+                remedy.refused.iter().map(|refused| BString::from(refused.soname.as_str())).collect();
+            remedy.after = self.survey.diagnose_without(self.process, &remedy.provided(), &refused);
         }
+        let of_programs = self.programs.missing(&remedy.found);
+        let is_open = |soname: &str| {
+            remedy.after.missing.iter().chain(&of_programs).any(|missing| missing.soname == soname)
+        };
+        remedy.refused.retain(|refused| is_open(&refused.soname));
         // What was provided for nobody any more is let go.
         remedy.programs = self.programs.remedy(&remedy.found);
-        let used: BTreeSet<&PathBuf> =
-            remedy.after.preloads.values().flatten().chain(remedy.programs.farm.values()).collect();
+        let used: BTreeSet<&PathBuf> = remedy
+            .after
+            .preloads
+            .values()
+            .chain(remedy.after.asked.values().map(|(_, asked)| asked))
+            .flatten()
+            .chain(remedy.programs.farm.values())
+            .collect();
         remedy.found.retain(|_, found| used.contains(&found.file));
         Ok(remedy)
     }

@@ -1,6 +1,6 @@
 //! Looking at an environment: its Python, its loader, its native files and their packages, all read once.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,6 +8,7 @@ use bstr::{BString, ByteSlice};
 use pitstop_core::diagnose::{Diagnosis, Question, diagnose, libraries_of_python, loadings};
 use pitstop_core::elf::Elf;
 use pitstop_core::files::{Files, Opened};
+use pitstop_core::hints::Ask;
 use pitstop_core::ldso::{self, Flavour, Loader, Loading, Process, StartError};
 use pitstop_core::targets::{Interpreter, Libc, Native, Owner, Owners, Python, Role, classify};
 
@@ -15,6 +16,7 @@ use crate::environment::Environment;
 use crate::files::{SystemFiles, defines_symbol};
 use crate::loader::{self, AskError};
 use crate::metadata;
+use crate::naming::{self, Installed};
 use crate::programs::{self, Programs, Stands};
 use crate::python::{self, PythonError};
 use crate::walk::{self, NativeFile, Tree, walk};
@@ -85,8 +87,12 @@ pub struct Survey {
     pub loader: Arc<Loader>,
     /// Its native files.
     pub natives: Vec<Native>,
-    /// Its packages that have native files.
+    /// Its packages that have native files; behind them, those that only ask for libraries by name.
     pub packages: Vec<Owner>,
+    /// How many packages have native files.
+    pub native_packages: usize,
+    /// What its packages ask for by name.
+    pub asks: Vec<Ask>,
     /// What could not be read.
     pub unread: Vec<Unread>,
     /// The file system as it was seen.
@@ -149,8 +155,25 @@ impl Survey {
                 Err(error) => unread.push(Unread { path, cause: error.to_string() }),
             }
         }
-        let packages = own(&mut natives, &environment, &tree, &mut unread);
-        Ok(Self { environment, python, python_trouble, loader, natives, packages, unread, files, tree })
+        let mut packages = own(&mut natives, &environment, &tree, &mut unread);
+        let native_packages = packages.len();
+        let mut asks = naming::asks_of_notes(&natives);
+        for site in &environment.site_packages {
+            asks.extend(naming::asks(site, &installed(&tree, site), &natives, &mut packages));
+        }
+        Ok(Self {
+            environment,
+            python,
+            python_trouble,
+            loader,
+            natives,
+            packages,
+            native_packages,
+            asks,
+            unread,
+            files,
+            tree,
+        })
     }
 
     /// Looks at programs that belong to no environment, below `root`. `loader` is to start them.
@@ -162,7 +185,7 @@ impl Survey {
         for path in programs {
             let cause = match files.open(path) {
                 Opened::Elf(id, elf) => {
-                    let role = role_of(path, &elf, &[]);
+                    let role = role_of(path, &elf, &[], false);
                     natives.push(Native { path: path.clone(), id, elf, role, package: None });
                     continue;
                 }
@@ -190,6 +213,8 @@ impl Survey {
             loader,
             natives,
             packages: Vec::new(),
+            native_packages: 0,
+            asks: Vec::new(),
             unread,
             files,
             tree,
@@ -213,7 +238,17 @@ impl Survey {
 
     /// Says what the environment lacks, given what is provided besides.
     pub fn diagnose(&self, process: &Process<'_>, provided: &BTreeMap<BString, PathBuf>) -> Diagnosis {
-        self.asking(process, provided, diagnose)
+        self.diagnose_without(process, provided, &BTreeSet::new())
+    }
+
+    /// The same where nobody could provide some sonames: of alternatives, the next is asked for.
+    pub fn diagnose_without(
+        &self,
+        process: &Process<'_>,
+        provided: &BTreeMap<BString, PathBuf>,
+        given_up: &BTreeSet<BString>,
+    ) -> Diagnosis {
+        self.asking(process, provided, given_up, diagnose)
     }
 
     /// Says what opening each of these files comes to.
@@ -223,13 +258,14 @@ impl Survey {
         provided: &BTreeMap<BString, PathBuf>,
         roots: &[&Path],
     ) -> Vec<Loading> {
-        self.asking(process, provided, |question| loadings(question, roots))
+        self.asking(process, provided, &BTreeSet::new(), |question| loadings(question, roots))
     }
 
     fn asking<T>(
         &self,
         process: &Process<'_>,
         provided: &BTreeMap<BString, PathBuf>,
+        given_up: &BTreeSet<BString>,
         ask: impl FnOnce(&Question<'_>) -> T,
     ) -> T {
         let requirements = Requirements::new(self);
@@ -240,6 +276,8 @@ impl Survey {
             provided,
             requires: &|one, other| requires(&requirements, one, other),
             named: &|native| self.is_named(&named, native),
+            asks: &self.asks,
+            given_up,
         })
     }
 
@@ -417,6 +455,13 @@ fn role_of(path: &Path, elf: &Elf, suffixes: &[String], is_module: bool) -> Role
         // A file that cannot be read any more is no module.
         is_module || matches!(defines_symbol(path, name.as_bytes()), Ok(Ok(true)))
     })
+}
+
+/// The packages that are installed in a site-packages folder.
+fn installed(tree: &Tree, site: &Path) -> Vec<Installed> {
+    let records = tree.records.iter().map(|record| (record, tree.root.join(record)));
+    let here = records.filter(|(_, path)| path.ancestors().nth(2) == Some(site));
+    here.filter_map(|(record, path)| Some(Installed { owner: dist_info(record)?, record: path })).collect()
 }
 
 fn dist_info(record: &Path) -> Option<Owner> {

@@ -115,6 +115,10 @@ pub(crate) struct Sources {
     #[arg(short, long)]
     pub(crate) yes: bool,
 
+    /// Provide what packages can do without too: libraries that only some of their features load
+    #[arg(long)]
+    pub(crate) optional: bool,
+
     /// Install Debian packages on the machine (as root) rather than into the environment
     #[arg(long)]
     pub(crate) system: bool,

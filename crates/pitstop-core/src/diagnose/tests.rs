@@ -27,6 +27,8 @@ struct World {
     provided: BTreeMap<BString, PathBuf>,
     requires: Vec<(usize, usize)>,
     named: Vec<PathBuf>,
+    asks: Vec<Ask>,
+    given_up: BTreeSet<BString>,
 }
 
 impl World {
@@ -40,7 +42,15 @@ impl World {
             Native { path, id, elf, role: *role, package: *package }
         };
         let natives = lines.iter().map(native).collect();
-        Self { files, natives, provided: BTreeMap::new(), requires: Vec::new(), named: Vec::new() }
+        Self {
+            files,
+            natives,
+            provided: BTreeMap::new(),
+            requires: Vec::new(),
+            named: Vec::new(),
+            asks: Vec::new(),
+            given_up: BTreeSet::new(),
+        }
     }
 
     fn provide(mut self, soname: &str, line: &str) -> Self {
@@ -66,6 +76,8 @@ impl World {
             provided: &self.provided,
             requires: &|one, other| self.requires.contains(&(one, other)),
             named: &|native| self.named.contains(&native.path),
+            asks: &self.asks,
+            given_up: &self.given_up,
         })
     }
 }
@@ -224,4 +236,99 @@ fn pythons_libraries_are_those_of_its_process_and_of_its_standard_library() {
     assert_eq!(libraries[b"libz.so.1".as_bstr()], Path::new("/store/zlib/lib/libz.so.1"));
     assert_eq!(libraries[b"libc.so.6".as_bstr()], Path::new("/store/glibc/lib/libc.so.6"));
     assert!(!libraries.values().any(|path| path.ends_with("zlib.so")));
+}
+
+fn ask(package: usize, sonames: &[&str], optional: bool, before: &[usize]) -> Ask {
+    Ask {
+        package: Some(package),
+        sonames: sonames.iter().map(|&soname| soname.to_owned()).collect(),
+        optional,
+        how: crate::hints::How::Ctypes,
+        file: Some("p/x.py".into()),
+        line: 1,
+        before: before.to_vec(),
+    }
+}
+
+impl World {
+    fn asking(mut self, ask: Ask) -> Self {
+        self.asks.push(ask);
+        self
+    }
+}
+
+#[test]
+fn a_library_asked_for_by_name_is_missing_until_it_is_provided_with_what_it_lacks_itself() {
+    let mut world = World::new(&[]).asking(ask(0, &["liba.so.1"], false, &[]));
+    assert_eq!(sonames(&world.diagnose()), ["liba.so.1"]);
+    assert_eq!(world.diagnose().missing[0].named_by, [0]);
+    world = world.provide("liba.so.1", "/p/liba.so.1 soname=liba.so.1 needed=libb.so.1");
+    assert_eq!(sonames(&world.diagnose()), ["libb.so.1"]);
+    assert!(world.diagnose().asked.is_empty());
+    world = world.provide("libb.so.1", "/p/libb.so.1 soname=libb.so.1");
+    let diagnosis = world.diagnose();
+    assert!(diagnosis.is_well());
+    let paths = ["/p/libb.so.1", "/p/liba.so.1"].map(PathBuf::from).to_vec();
+    assert_eq!(diagnosis.asked[&0], ("liba.so.1".to_owned(), paths));
+}
+
+#[test]
+fn of_alternatives_the_one_that_is_there_is_enough_and_the_next_is_asked_for_when_one_is_given_up() {
+    let world = World::new(&[]).asking(ask(0, &["liba.so.2", "libm.so.6"], false, &[]));
+    let diagnosis = world.diagnose();
+    assert!(diagnosis.is_well());
+    assert_eq!(diagnosis.asked[&0], ("libm.so.6".to_owned(), Vec::new()));
+    let mut world = World::new(&[]).asking(ask(0, &["liba.so.2", "liba.so.1"], false, &[]));
+    assert_eq!(sonames(&world.diagnose()), ["liba.so.2"]);
+    world.given_up.insert("liba.so.2".into());
+    assert_eq!(sonames(&world.diagnose()), ["liba.so.1"]);
+}
+
+#[test]
+fn what_the_package_ships_is_not_asked_of_anybody() {
+    let line = "/v/_data/liba_x86_64.so soname=liba.so.1";
+    let world = World::new(&[(Role::Library, Some(0), line)]).asking(ask(0, &["liba.so.1"], false, &[]));
+    assert!(world.diagnose().missing.is_empty());
+    let world = World::new(&[(Role::Library, Some(0), line)]).asking(ask(1, &["liba.so.1"], false, &[]));
+    assert_eq!(sonames(&world.diagnose()), ["liba.so.1"]);
+}
+
+#[test]
+fn what_an_ask_can_do_without_is_optional_unless_somebody_needs_it() {
+    let world = World::new(&[]).asking(ask(0, &["liba.so.1"], true, &[]));
+    assert!(world.diagnose().is_well() && world.diagnose().missing[0].optional);
+    let world = world.asking(ask(1, &["liba.so.1"], false, &[]));
+    let missing = &world.diagnose().missing[0];
+    assert!(!missing.optional);
+    assert_eq!(missing.named_by, [1]);
+}
+
+#[test]
+fn what_a_native_file_opens_by_name_is_loaded_before_that_file() {
+    let files = [(Role::Library, Some(0), "/v/p/libglfw.so needed=libc.so.6")];
+    let world = World::new(&files).asking(ask(0, &["liba.so.1"], false, &[0]));
+    assert_eq!(sonames(&world.diagnose()), ["liba.so.1"]);
+    let world = world.provide("liba.so.1", "/p/liba.so.1 soname=liba.so.1");
+    assert_eq!(world.diagnose().preloads[&0], [PathBuf::from("/p/liba.so.1")]);
+}
+
+#[test]
+fn a_module_that_its_package_can_miss_is_optional() {
+    let files = [(Role::Extension, Some(0), "/v/numba/tbbpool.so needed=libtbb.so.12")];
+    assert!(!World::new(&files).diagnose().is_well());
+    let world = World::new(&files).asking(ask(0, &["libtbb.so.12"], true, &[0]));
+    assert!(world.diagnose().is_well());
+    assert_eq!(sonames(&world.diagnose()), ["libtbb.so.12"]);
+}
+
+/// pygame's SDL comes along with its modules; it is those that the hook sees.
+#[test]
+fn what_a_linked_library_opens_by_name_is_loaded_before_the_module_that_links_it() {
+    let files = [
+        (Role::Extension, Some(0), "/v/pygame/base.so needed=libSDL2.so rpath=/v/pygame.libs"),
+        (Role::Library, Some(0), "/v/pygame.libs/libSDL2.so soname=libSDL2.so needed=libc.so.6"),
+    ];
+    let world = World::new(&files).asking(ask(0, &["liba.so.1"], true, &[1]));
+    let world = world.provide("liba.so.1", "/p/liba.so.1 soname=liba.so.1");
+    assert_eq!(world.diagnose().preloads[&0], [PathBuf::from("/p/liba.so.1")]);
 }

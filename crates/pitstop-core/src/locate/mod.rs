@@ -119,6 +119,21 @@ pub fn locate(soname: &str) -> Located {
     Located { soname: soname.to_owned(), class, candidates }
 }
 
+/// The sonames of one library that some package has, newest first: `stem` ends in `.so`.
+///
+/// The order is that of ld.so.cache, where `find_library` takes the first (`_dl_cache_libcmp` in glibc's `elf/dl-cache.c`);
+/// what nixpkgs has comes before what only a distribution has.
+#[must_use]
+pub fn known_versions(stem: &str) -> Vec<&'static str> {
+    let mut rows: Vec<table::Row> = table::versions(stem)
+        // Links for compilers (`libz.so`) name no library of their own; drivers have no package.
+        .filter(|row| row.class != Class::Driver)
+        .filter(|row| !(row.nix.is_empty() && row.debian12.is_empty() && row.debian13.is_empty()))
+        .collect();
+    rows.sort_by_key(|row| (row.nix.is_empty(), std::cmp::Reverse(version(row.soname, stem))));
+    rows.into_iter().map(|row| row.soname).collect()
+}
+
 /// How many other versions of a library are offered.
 const OTHER_VERSIONS_LIMIT: usize = 4;
 

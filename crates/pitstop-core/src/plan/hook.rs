@@ -11,6 +11,8 @@
 //! library   0       /nix/store/…-zlib-1.3/lib/libz.so.1
 //! library   1       ../../../.pitstop/lib/libgomp.so.1
 //! file      numpy/core/_multiarray_umath.so    0 1    load library 0, then 1, before this file
+//! name      libmagic.so.1    2 3                asked for by that name, load 2, then 3: the one that is meant
+//! name      libm.so.6                           the loader finds it; find_library may not
 //! end
 //! ```
 //!
@@ -62,6 +64,9 @@ pub struct HookData {
     /// For each file, by its path relative to the site-packages folder, the indexes into `libraries` of what to load
     /// before it. The caller has put them in dependency order: what another needs stands before it.
     pub files: BTreeMap<PathBuf, Vec<usize>>,
+    /// For each soname that Python code asks for, the indexes into `libraries` of what to load for it, itself last. Empty
+    /// where the loader finds it by that name: `ctypes.util.find_library` finds nothing without ldconfig.
+    pub names: BTreeMap<String, Vec<usize>>,
 }
 
 impl HookData {
@@ -81,16 +86,20 @@ impl HookData {
             line(&mut out, "library", index.to_string().as_bytes(), &escaped(library));
         }
         for (file, wanted) in self.files.iter().filter(|(_, wanted)| !wanted.is_empty()) {
-            assert!(
-                wanted.iter().all(|&index| index < self.libraries.len()),
-                "{} names no library",
-                file.display()
-            );
-            let indexes = wanted.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-            line(&mut out, "file", &escaped(file), indexes.as_bytes());
+            line(&mut out, "file", &escaped(file), self.indexes(file, wanted).as_bytes());
+        }
+        for (name, wanted) in &self.names {
+            let name = Path::new(name);
+            line(&mut out, "name", &escaped(name), self.indexes(name, wanted).as_bytes());
         }
         out.extend_from_slice(b"end\n");
         out
+    }
+
+    fn indexes(&self, of: &Path, wanted: &[usize]) -> String {
+        let known = wanted.iter().all(|&index| index < self.libraries.len());
+        assert!(known, "{} names no library", of.display());
+        wanted.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -183,13 +192,15 @@ mod tests {
                 ("p/none.so".into(), vec![]),
                 ("a\tb.so".into(), vec![0]),
             ]),
+            names: BTreeMap::from([("libb.so.1".to_owned(), vec![0, 1]), ("libm.so.6".to_owned(), vec![])]),
         }
     }
 
     #[test]
     fn the_data_file_is_as_documented() {
         let expected = b"pitstop 1\npython\t3.11\t/usr\nlibrary\t0\t/lib/liba.so.1\n\
-            library\t1\tb\\\\t\\t\\n\xff\nfile\ta\\tb.so\t0\nfile\tp/x.so\t1 0\nend\n";
+            library\t1\tb\\\\t\\t\\n\xff\nfile\ta\\tb.so\t0\nfile\tp/x.so\t1 0\n\
+            name\tlibb.so.1\t0 1\nname\tlibm.so.6\t\nend\n";
         assert_eq!(data((3, 11)).to_bytes(), expected);
     }
 

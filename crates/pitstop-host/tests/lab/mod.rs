@@ -143,6 +143,7 @@ impl Lab {
             python: self.python.id.clone(),
             libraries: LIBRARIES.iter().map(|(name, ..)| elsewhere.join(name)).collect(),
             files: BTreeMap::from([("pst.so".into(), vec![0, 1]), ("pkg/libdata.so".into(), vec![0, 1])]),
+            names: BTreeMap::new(),
         }
     }
 

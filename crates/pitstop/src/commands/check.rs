@@ -114,7 +114,13 @@ fn report(survey: &Survey, asking: Asking, caller: &ldso::Environment) -> Result
         Some(HereReport { path: shown(path.as_os_str().as_bytes()), from: "python" })
     };
     let short = |path: &Path| shown(survey.short(path).as_os_str().as_bytes());
-    let names = Names { natives: &survey.natives, packages: &survey.packages, short: &short, here: &here };
+    let names = Names {
+        natives: &survey.natives,
+        packages: &survey.packages,
+        asks: &survey.asks,
+        short: &short,
+        here: &here,
+    };
     let mut report = Report {
         schema: SCHEMA,
         environment: shown(survey.environment.root.as_os_str().as_bytes()),
@@ -124,7 +130,7 @@ fn report(survey: &Survey, asking: Asking, caller: &ldso::Environment) -> Result
             loader: shown(survey.loader.path.as_os_str().as_bytes()),
             asked: survey.python.answer.is_some(),
         },
-        packages: survey.packages.len(),
+        packages: survey.native_packages,
         files: survey.natives.len(),
         missing: Vec::new(),
         optional: Vec::new(),

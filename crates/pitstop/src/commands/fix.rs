@@ -153,7 +153,8 @@ fn mend_locked(
     let status = outcome(&remedy, &report.failing);
     if status == ExitStatus::Success {
         let libraries = count(remedy.found.len(), "library", "libraries");
-        let files = count(remedy.after.preloads.len(), "file", "files");
+        let asked = remedy.after.asked.values().filter(|(_, libraries)| !libraries.is_empty()).count();
+        let files = count(remedy.after.preloads.len() + asked, "file", "files");
         let fixed = Tone::Good.paint("fixed");
         let programs = match remedy.programs.loaders.len() {
             0 => String::new(),
@@ -267,6 +268,7 @@ pub(super) fn sources_of(sources: &args::Sources, survey: &Survey, offline: bool
         nixpkgs: sources.nixpkgs.clone(),
         accept_inexact: sources.yes,
         system: sources.system,
+        optional: sources.optional,
         distribution: target::distribution(),
         project: project(survey, &folder),
         cache: cache.unwrap_or_else(std::env::temp_dir).join("pitstop"),
@@ -431,7 +433,11 @@ fn subjects(survey: &Survey, remedy: &Remedy) -> Vec<Subject> {
         });
         Subject { path: native.path.clone(), module }
     };
-    remedy.after.roots.iter().filter(of_fixed).map(subject).collect()
+    // What Python code asks for by name is opened by that name, as the code will.
+    let asked = remedy.after.asked.values().filter(|(_, libraries)| !libraries.is_empty());
+    let names: BTreeSet<&str> = asked.map(|(soname, _)| soname.as_str()).collect();
+    let named = names.into_iter().map(|name| Subject { path: name.into(), module: None });
+    remedy.after.roots.iter().filter(of_fixed).map(subject).chain(named).collect()
 }
 
 pub(super) fn outcome(remedy: &Remedy, failing: &[FailingReport]) -> ExitStatus {

@@ -19,6 +19,7 @@ pub(super) fn report(report: &Report, distribution: &Distribution) -> String {
         text.push('\n');
         text.push_str(&missing(&report.missing, distribution));
     }
+    text.push_str(&optional(&report.optional, distribution));
     for mismatch in &report.mismatched {
         text.push('\n');
         let (soname, version) = (Tone::Bad.paint(&mismatch.soname), Tone::Strong.paint(&mismatch.version));
@@ -104,10 +105,41 @@ fn missing(rows: &[MissingReport], distribution: &Distribution) -> String {
     table.render()
 }
 
+/// What packages ask for by name and can do without, in one short block: `fix --optional` provides it.
+fn optional(rows: &[MissingReport], distribution: &Distribution) -> String {
+    const SHOWN: usize = 5;
+    let asked: Vec<&MissingReport> =
+        rows.iter().filter(|row| row.needed_by.iter().any(|needer| !needer.asks.is_empty())).collect();
+    if asked.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&["optional", "asked for by", "who has it"]);
+    for row in asked.iter().take(SHOWN) {
+        let needed_by = needers(&row.needed_by);
+        table.row([
+            (shown(&row.soname), Tone::Plain),
+            (needed_by, Tone::Plain),
+            (who_has_it(row, distribution), Tone::Plain),
+        ]);
+    }
+    let mut text = format!("\n{}", table.render());
+    if asked.len() > SHOWN {
+        text.push_str(&format!("and {} more (see --json)\n", asked.len() - SHOWN));
+    }
+    text
+}
+
 fn needers(needers: &[NeederReport]) -> String {
     const SHOWN: usize = 3;
+    let by_name = |needer: &NeederReport| {
+        let at = needer.asks.first().filter(|_| needer.files.is_empty())?;
+        let (file, line) = (at.file.as_deref()?, at.line?);
+        Some(format!(" (by name, {}:{line})", shown(file)))
+    };
     let name = |needer: &NeederReport| match (&needer.package, &needer.version) {
-        (Some(package), Some(version)) => format!("{} {}", shown(package), shown(version)),
+        (Some(package), Some(version)) => {
+            format!("{} {}{}", shown(package), shown(version), by_name(needer).unwrap_or_default())
+        }
         _ => needer.files.first().cloned().unwrap_or_default(),
     };
     let mut text = needers.iter().take(SHOWN).map(name).collect::<Vec<_>>().join(", ");
@@ -194,14 +226,20 @@ pub(super) fn asides(report: &Report, is_installed: bool, output: &Output) {
     for note in &report.notes {
         output.note(&format!("note: {note}"));
     }
-    if !report.optional.is_empty() {
-        let names: Vec<&str> = report.optional.iter().map(|missing| missing.soname.as_str()).collect();
+    let by_name = |missing: &&MissingReport| missing.needed_by.iter().any(|needer| !needer.asks.is_empty());
+    let (asked, plugins): (Vec<_>, Vec<_>) = report.optional.iter().partition(by_name);
+    if !plugins.is_empty() {
+        let names: Vec<&str> = plugins.iter().map(|missing| missing.soname.as_str()).collect();
         let many = names.len();
         output.note(&format!(
             "note: {many} more {} only by plugins that nothing links (see --json)",
             if many == 1 { "library is asked for" } else { "libraries are asked for" }
         ));
         output.detail(&format!("  {}", names.join(" ")));
+    }
+    if !asked.is_empty() && is_installed {
+        output
+            .hint(&format!("`pitstop fix --optional {}` provides what is optional, too", report.environment));
     }
     if report.missing.is_empty() {
         return;
