@@ -6,6 +6,7 @@
 
 mod files;
 mod package;
+pub mod sonames;
 
 pub use files::{Entry, Node};
 pub use package::{Origin, Package, StorePath};
