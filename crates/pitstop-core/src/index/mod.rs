@@ -4,7 +4,9 @@
 //! and every reader takes, and the formats that they are written in: bytes in, values out. Opening, fetching and
 //! writing are the host's.
 
+pub mod database;
 mod files;
+pub mod frcode;
 mod package;
 pub mod sonames;
 
