@@ -4,6 +4,7 @@
 //! and every reader takes, and the formats that they are written in: bytes in, values out. Opening, fetching and
 //! writing are the host's.
 
+pub mod contents;
 pub mod database;
 mod files;
 pub mod frcode;

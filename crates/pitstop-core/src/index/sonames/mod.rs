@@ -18,7 +18,7 @@
 //! package   flags, store, hash (20 bytes, or a string where it is none of Nix's), attribute front-coded, output,
 //!           system (where the flag says so), name: bytes shared with the attribute's last part, the rest
 //! folder    a string
-//! name      front-coded; number of holders; each: package (difference to the one before), folder × 2 + whether a link
+//! name      front-coded; number of holders; each: package (difference to the one before), folder × 4 + form
 //! ```
 //!
 //! Packages are in the order of their attributes, names in byte order, folders by how often they occur.
@@ -30,7 +30,7 @@ mod write;
 
 use bstr::BString;
 
-use super::Package;
+use super::{Node, Package};
 
 pub use name::{Library, library};
 pub use read::Sonames;
@@ -99,8 +99,6 @@ pub struct Counts {
     pub libraries: u64,
     /// Packages that hold one.
     pub packages: u64,
-    /// Packages that were read, with a library or without.
-    pub packages_read: u64,
 }
 
 /// A package that holds a file of a name.
@@ -110,8 +108,32 @@ pub struct Holder {
     pub package: Package,
     /// The folder in it, with a leading slash and none at the end; empty for the root.
     pub folder: BString,
-    /// Whether it is a symbolic link.
-    pub link: bool,
+    /// What stands there.
+    pub form: Form,
+}
+
+/// What a library is in its package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Form {
+    /// A regular file.
+    File,
+    /// A link inside the package, as `libz.so.1` mostly is to `libz.so.1.3.1`.
+    Link,
+    /// A link by an absolute path: the library is another package's, of which this one makes a collection.
+    LinkOutside,
+}
+
+impl Form {
+    /// What an entry of a package is; `None` for a folder.
+    #[must_use]
+    pub fn of(node: &Node) -> Option<Form> {
+        match node {
+            Node::Regular { .. } => Some(Form::File),
+            Node::Symlink { target } if target.starts_with(b"/") => Some(Form::LinkOutside),
+            Node::Symlink { .. } => Some(Form::Link),
+            Node::Directory { .. } => None,
+        }
+    }
 }
 
 /// Why an index cannot be used. Whatever it is, building it anew mends it.

@@ -19,14 +19,15 @@ pub struct Library<'a> {
 /// in a folder for libraries. Extension modules of Python and separate debugging data are none.
 #[must_use]
 pub fn library(path: &[u8]) -> Option<Library<'_>> {
-    // What stands last is rarest: most paths end here.
-    let end = path.rfind(".so")?;
     let slash = path.rfind_byte(b'/')?;
-    if end < slash {
-        return None;
-    }
     let (folder, name) = (&path[..slash], &path[slash + 1..]);
-    if name.len() > NAME_BYTES_MAX || folder.len() > FOLDER_BYTES_MAX || !has_library_suffix(name) {
+    // Most paths end here: a name has few dots, and looking for them is quick.
+    let mut dots = memchr::memchr_iter(b'.', name);
+    if !dots.any(|at| name[at..].starts_with(b".so"))
+        || name.len() > NAME_BYTES_MAX
+        || folder.len() > FOLDER_BYTES_MAX
+        || !has_library_suffix(name)
+    {
         return None;
     }
     if [&b".cpython-"[..], b".pypy", b".abi3.so"].iter().any(|mark| name.find(mark).is_some()) {

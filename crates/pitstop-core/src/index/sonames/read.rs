@@ -7,8 +7,8 @@ use bstr::BString;
 use super::code::{Bytes, HASH_BYTES, Malformed, checksum, unpack_hash};
 use super::write::{HAS_SYSTEM, HASH_PACKED, TOPLEVEL, last_part};
 use super::{
-    CHECKSUM_BYTES, Counts, FOLDERS_IN_BLOCK, Holder, Kind, MAGIC, Made, PACKAGES_IN_BLOCK, PREAMBLE_BYTES,
-    SonamesError, SourceFile, Stamp, VERSION,
+    CHECKSUM_BYTES, Counts, FOLDERS_IN_BLOCK, Form, Holder, Kind, MAGIC, Made, PACKAGES_IN_BLOCK,
+    PREAMBLE_BYTES, SonamesError, SourceFile, Stamp, VERSION,
 };
 use crate::elf::Source;
 use crate::index::{Origin, Package, StorePath};
@@ -65,7 +65,10 @@ impl<S: Source> Sonames<S> {
         source.read_exact_at(read as u64, &mut first[read..])?;
         let bytes = &first[PREAMBLE_BYTES..];
         if crc32fast::hash(bytes) != head_checksum {
-            return Err(damaged(PREAMBLE_BYTES as u64, "its head does not have the checksum that was written"));
+            return Err(damaged(
+                PREAMBLE_BYTES as u64,
+                "its head does not have the checksum that was written",
+            ));
         }
         let head = Head::parse(bytes, end as u64, size)
             .map_err(|Malformed(what)| damaged(PREAMBLE_BYTES as u64, what))?;
@@ -90,11 +93,11 @@ impl<S: Source> Sonames<S> {
         let mut holders = Vec::with_capacity(held.len());
         let mut packages = self.reader();
         let mut folders = self.reader();
-        for Held { package, folder, link } in held {
+        for Held { package, folder, form } in held {
             holders.push(Holder {
                 package: packages.package(package)?,
                 folder: folders.folder(folder)?,
-                link,
+                form,
             });
         }
         Ok(holders)
@@ -179,9 +182,8 @@ const fn damaged(offset: u64, what: &'static str) -> SonamesError {
 
 /// The length and the checksum of the head, once the preamble is found to be one.
 fn preamble_says(preamble: &[u8; PREAMBLE_BYTES], size: u64) -> Result<(u32, u32), SonamesError> {
-    let u32_at = |at: usize| {
-        u32::from_le_bytes([preamble[at], preamble[at + 1], preamble[at + 2], preamble[at + 3]])
-    };
+    let u32_at =
+        |at: usize| u32::from_le_bytes([preamble[at], preamble[at + 1], preamble[at + 2], preamble[at + 3]]);
     if preamble[..MAGIC.len()] != MAGIC {
         return Err(SonamesError::Foreign);
     }
@@ -211,12 +213,7 @@ impl Head {
         let built = bytes.number()?;
         let mut digest = [0; 32];
         digest.copy_from_slice(bytes.take(32)?);
-        let counts = Counts {
-            names: bytes.number()?,
-            libraries: bytes.number()?,
-            packages: bytes.number()?,
-            packages_read: bytes.number()?,
-        };
+        let counts = Counts { names: bytes.number()?, libraries: bytes.number()?, packages: bytes.number()? };
         let sources = list(&mut bytes, source)?;
         let words = list(&mut bytes, |bytes| text(bytes.string()?))?;
         let folders = bytes.size()?;
@@ -245,7 +242,18 @@ impl Head {
             return Err(Malformed("its parts do not make up the whole"));
         }
         let made = Made { kind, sources, digest, built };
-        Ok(Self { made, counts, words, folders, blocks, of_packages, of_folders, of_names, firsts, first_ends })
+        Ok(Self {
+            made,
+            counts,
+            words,
+            folders,
+            blocks,
+            of_packages,
+            of_folders,
+            of_names,
+            firsts,
+            first_ends,
+        })
     }
 
     fn first(&self, block: usize) -> &[u8] {
@@ -304,7 +312,7 @@ fn text(bytes: &[u8]) -> Result<String, Malformed> {
 struct Held {
     package: usize,
     folder: usize,
-    link: bool,
+    form: Form,
 }
 
 /// The holders of a name, not yet read.
@@ -320,7 +328,13 @@ impl Holders<'_, '_> {
         for _ in 0..self.count {
             package = package.checked_add(self.bytes.size()?).ok_or(Malformed("a number is too large"))?;
             let folder = self.bytes.size()?;
-            all.push(Held { package, folder: folder >> 1, link: folder & 1 == 1 });
+            let form = match folder & 3 {
+                0 => Form::File,
+                1 => Form::Link,
+                2 => Form::LinkOutside,
+                _ => return Err(Malformed("a library is neither a file nor a link")),
+            };
+            all.push(Held { package, folder: folder >> 2, form });
         }
         Ok(all)
     }
@@ -423,7 +437,8 @@ fn package_in(block: &[u8], place: usize, head: &Head) -> Result<Package, Malfor
         if at < place {
             continue;
         }
-        let start = last_part(&attribute).get(..shared).ok_or(Malformed("a name shares more than there is"))?;
+        let start =
+            last_part(&attribute).get(..shared).ok_or(Malformed("a name shares more than there is"))?;
         return Ok(Package {
             path: StorePath {
                 store_dir: store_dir.to_owned(),

@@ -33,7 +33,8 @@ fn index(packages: &[(Package, &[&str])]) -> Vec<u8> {
     for (package, paths) in packages {
         for path in *paths {
             if let Some(library) = library(path.as_bytes()) {
-                builder.library(library, path.ends_with(".1"));
+                let form = if path.ends_with(".1") { Form::Link } else { Form::File };
+                builder.library(library, form);
             }
         }
         builder.package(package.clone());
@@ -77,23 +78,26 @@ impl crate::elf::Source for Vec<u8> {
 fn a_lookup_gives_every_package_that_holds_the_name() {
     let index = Sonames::open(small()).unwrap();
     assert_eq!(index.made(), &made());
-    assert_eq!(index.counts(), Counts { names: 3, libraries: 5, packages: 3, packages_read: 4 });
+    assert_eq!(index.counts(), Counts { names: 3, libraries: 5, packages: 3 });
     let holders = index.holders(b"libz.so.1").unwrap();
     let told: Vec<_> = holders
         .iter()
-        .map(|holder| (holder.package.origin.attribute.as_str(), holder.folder.to_string(), holder.link))
+        .map(|holder| (holder.package.origin.attribute.as_str(), holder.folder.to_string(), holder.form))
         .collect();
     assert_eq!(
         told,
         [
-            ("steam-run", "/usr/lib/x".into(), true),
-            ("steam-run", "/usr/lib64".into(), true),
-            ("zlib", "/lib".into(), true)
+            ("steam-run", "/usr/lib/x".into(), Form::Link),
+            ("steam-run", "/usr/lib64".into(), Form::Link),
+            ("zlib", "/lib".into(), Form::Link)
         ]
     );
     assert_eq!(holders[2].package, package("zlib", "out", 'a'));
     let odd = &index.holders(b"libX11.so.6").unwrap()[0].package;
-    assert_eq!((odd.path.hash.as_str(), odd.origin.toplevel, &odd.origin.system), ("no hash of Nix's", false, &None));
+    assert_eq!(
+        (odd.path.hash.as_str(), odd.origin.toplevel, &odd.origin.system),
+        ("no hash of Nix's", false, &None)
+    );
     for absent in [&b""[..], b"libz.so", b"libz.so.10", b"a", b"zzz", b"\xff"] {
         assert_eq!(index.holders(absent).unwrap(), [], "{}", bstr::BStr::new(absent));
     }
@@ -118,9 +122,9 @@ fn an_index_of_nothing_answers_nothing() {
 #[test]
 fn libraries_without_a_package_are_left_out() {
     let mut builder = Builder::default();
-    builder.library(library(b"/lib/liba.so").unwrap(), false);
+    builder.library(library(b"/lib/liba.so").unwrap(), Form::File);
     builder.package(package("a", "out", 'a'));
-    builder.library(library(b"/lib/libcut-off.so").unwrap(), false);
+    builder.library(library(b"/lib/libcut-off.so").unwrap(), Form::File);
     let index = Sonames::open(builder.finish(&made()).unwrap()).unwrap();
     assert_eq!(index.names(b"", 9).unwrap(), ["liba.so"]);
     assert!(index.holders(b"libcut-off.so").unwrap().is_empty());
@@ -153,7 +157,7 @@ fn large(random: &mut Random) -> (Vec<u8>, BTreeMap<String, Vec<(String, String)
                 holders.push((attribute.clone(), folder.clone()));
             }
             let path = format!("{folder}/{name}");
-            builder.library(library(path.as_bytes()).unwrap(), false);
+            builder.library(library(path.as_bytes()).unwrap(), Form::File);
         }
         builder.package(package(&attribute, "out", 'a'));
     }
@@ -167,7 +171,9 @@ fn large(random: &mut Random) -> (Vec<u8>, BTreeMap<String, Vec<(String, String)
 fn thousands_of_names_are_all_found_with_all_their_packages() {
     let (bytes, known) = large(&mut Random(1));
     let index = Sonames::open(bytes).unwrap();
-    assert!(index.head.of_names.len() > 5 && index.head.of_packages.len() > 50 && index.head.of_folders.len() > 1);
+    assert!(
+        index.head.of_names.len() > 5 && index.head.of_packages.len() > 50 && index.head.of_folders.len() > 1
+    );
     index.verify().unwrap();
     assert_eq!(index.counts().names, known.len() as u64);
     for (name, expected) in &known {

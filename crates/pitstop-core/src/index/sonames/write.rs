@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 
 use super::code::{checksum, pack_hash, put_after, put_number, put_string};
 use super::{
-    Counts, FOLDERS_IN_BLOCK, Kind, Library, MAGIC, Made, NAMES_BLOCK_BYTES, PACKAGES_IN_BLOCK,
+    Counts, FOLDERS_IN_BLOCK, Form, Kind, Library, MAGIC, Made, NAMES_BLOCK_BYTES, PACKAGES_IN_BLOCK,
     PREAMBLE_BYTES, VERSION,
 };
 use crate::index::Package;
@@ -53,7 +53,7 @@ struct Held {
     name: u32,
     package: u32,
     folder: u32,
-    link: bool,
+    form: Form,
 }
 
 /// Gathers the libraries of packages, and makes an index of them.
@@ -67,15 +67,14 @@ pub struct Builder {
     held: Vec<Held>,
     /// Where the libraries of the package begin whose files are coming.
     open: usize,
-    packages_read: u64,
 }
 
 impl Builder {
     /// Adds a library of the package that [`Builder::package`] will name.
-    pub fn library(&mut self, library: Library<'_>, link: bool) {
+    pub fn library(&mut self, library: Library<'_>, form: Form) {
         let package = u32::try_from(self.packages.len()).unwrap_or(u32::MAX);
         let (name, folder) = (self.names.of(library.name), self.folders.of(library.folder));
-        self.held.push(Held { name, package, folder, link });
+        self.held.push(Held { name, package, folder, form });
     }
 
     /// Whether a library was added since the last package.
@@ -86,16 +85,10 @@ impl Builder {
 
     /// Names the package of the libraries that were added since the last one.
     pub fn package(&mut self, package: Package) {
-        self.packages_read += 1;
         if self.has_open() {
             self.packages.push(package);
             self.open = self.held.len();
         }
-    }
-
-    /// Counts a package that has no library, which need not be known otherwise.
-    pub fn package_without(&mut self) {
-        self.packages_read += 1;
     }
 
     /// The index, as the bytes of its file. Libraries after the last package belong to none and are left out.
@@ -107,8 +100,9 @@ impl Builder {
             often[held.folder as usize] += 1;
         }
         let often = |folder: u32| std::cmp::Reverse(often[folder as usize]);
-        let (folders, folder_places) =
-            self.folders.sorted(|folders| folders.sort_unstable_by(|a, b| (often(a.1), &a.0).cmp(&(often(b.1), &b.0))));
+        let (folders, folder_places) = self
+            .folders
+            .sorted(|folders| folders.sort_unstable_by(|a, b| (often(a.1), &a.0).cmp(&(often(b.1), &b.0))));
         let (packages, package_places) = sorted(self.packages);
         for held in &mut self.held {
             held.name = name_places[held.name as usize];
@@ -128,7 +122,6 @@ impl Builder {
             names: blocks.names_written,
             libraries: self.held.len() as u64,
             packages: packages.len() as u64,
-            packages_read: self.packages_read,
         };
         let mut head = head(made, counts);
         let (words, _) = words.sorted(|words| words.sort_unstable_by_key(|(_, number)| *number));
@@ -158,7 +151,11 @@ impl Builder {
 fn sorted(packages: Vec<Package>) -> (Vec<Package>, Vec<u32>) {
     let mut packages: Vec<(Package, usize)> = packages.into_iter().zip(0..).collect();
     packages.sort_unstable_by(|(a, _), (b, _)| {
-        (&a.origin.attribute, &a.origin.output, &a.path).cmp(&(&b.origin.attribute, &b.origin.output, &b.path))
+        (&a.origin.attribute, &a.origin.output, &a.path).cmp(&(
+            &b.origin.attribute,
+            &b.origin.output,
+            &b.path,
+        ))
     });
     let mut places = vec![0; packages.len()];
     for (new, (_, old)) in (0..).zip(&packages) {
@@ -175,7 +172,7 @@ fn head(made: &Made, counts: Counts) -> Vec<u8> {
     }];
     put_number(&mut head, made.built);
     head.extend_from_slice(&made.digest);
-    for count in [counts.names, counts.libraries, counts.packages, counts.packages_read] {
+    for count in [counts.names, counts.libraries, counts.packages] {
         put_number(&mut head, count);
     }
     put_number(&mut head, made.sources.len() as u64);
@@ -269,7 +266,12 @@ impl Blocks {
             let mut last = 0;
             for holder in holders {
                 put_number(&mut records, u64::from(holder.package - last));
-                put_number(&mut records, u64::from(holder.folder) << 1 | u64::from(holder.link));
+                let form = match holder.form {
+                    Form::File => 0,
+                    Form::Link => 1,
+                    Form::LinkOutside => 2,
+                };
+                put_number(&mut records, u64::from(holder.folder) << 2 | form);
                 last = holder.package;
             }
         }
