@@ -4,6 +4,7 @@
 //! the file before using it, and goes on to the next candidate where it is absent.
 
 mod distribution;
+pub mod rank;
 mod table;
 
 pub use distribution::{Distribution, Hint, Suite, hint};
