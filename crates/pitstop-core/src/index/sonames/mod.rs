@@ -34,7 +34,7 @@ use super::{Node, Package};
 
 pub use name::{Library, library};
 pub use read::Sonames;
-pub use write::{Builder, TooLarge};
+pub use write::{Builder, PackageNumber, TooLarge};
 
 /// The version of the format that is written, and the only one that is read.
 pub const VERSION: u32 = 1;

@@ -31,13 +31,15 @@ fn made() -> Made {
 fn index(packages: &[(Package, &[&str])]) -> Vec<u8> {
     let mut builder = Builder::default();
     for (package, paths) in packages {
-        for path in *paths {
-            if let Some(library) = library(path.as_bytes()) {
-                let form = if path.ends_with(".1") { Form::Link } else { Form::File };
-                builder.library(library, form);
-            }
+        let libraries: Vec<_> = paths.iter().filter_map(|path| library(path.as_bytes())).collect();
+        if libraries.is_empty() {
+            continue;
         }
-        builder.package(package.clone());
+        let number = builder.package(package.clone());
+        for library in libraries {
+            let form = if library.name.ends_with(b".1") { Form::Link } else { Form::File };
+            builder.holds(number, library, form);
+        }
     }
     builder.finish(&made()).unwrap()
 }
@@ -119,18 +121,6 @@ fn an_index_of_nothing_answers_nothing() {
     index.verify().unwrap();
 }
 
-#[test]
-fn libraries_without_a_package_are_left_out() {
-    let mut builder = Builder::default();
-    builder.library(library(b"/lib/liba.so").unwrap(), Form::File);
-    builder.package(package("a", "out", 'a'));
-    builder.library(library(b"/lib/libcut-off.so").unwrap(), Form::File);
-    let index = Sonames::open(builder.finish(&made()).unwrap()).unwrap();
-    assert_eq!(index.names(b"", 9).unwrap(), ["liba.so"]);
-    assert!(index.holders(b"libcut-off.so").unwrap().is_empty());
-    index.verify().unwrap();
-}
-
 /// Numbers without pattern, the same in every run (xorshift64*).
 struct Random(u64);
 
@@ -149,6 +139,7 @@ fn large(random: &mut Random) -> (Vec<u8>, BTreeMap<String, Vec<(String, String)
     let mut builder = Builder::default();
     for number in 0..3000 {
         let attribute = format!("set{}.pkg{number}", random.below(9));
+        let number = builder.package(package(&attribute, "out", 'a'));
         for _ in 0..random.below(6) {
             let name = format!("lib{}.so.{}", random.below(4000), random.below(3));
             let folder = format!("/lib/{}", random.below(90));
@@ -157,9 +148,8 @@ fn large(random: &mut Random) -> (Vec<u8>, BTreeMap<String, Vec<(String, String)
                 holders.push((attribute.clone(), folder.clone()));
             }
             let path = format!("{folder}/{name}");
-            builder.library(library(path.as_bytes()).unwrap(), Form::File);
+            builder.holds(number, library(path.as_bytes()).unwrap(), Form::File);
         }
-        builder.package(package(&attribute, "out", 'a'));
     }
     for holders in known.values_mut() {
         holders.sort();

@@ -56,44 +56,40 @@ struct Held {
     form: Form,
 }
 
+/// A package of a [`Builder`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackageNumber(u32);
+
 /// Gathers the libraries of packages, and makes an index of them.
-///
-/// The files of a package come first, then the package itself: so it stands in nix-index's databases.
 #[derive(Default)]
 pub struct Builder {
     names: Numbers,
     folders: Numbers,
     packages: Vec<Package>,
     held: Vec<Held>,
-    /// Where the libraries of the package begin whose files are coming.
-    open: usize,
 }
 
 impl Builder {
-    /// Adds a library of the package that [`Builder::package`] will name.
-    pub fn library(&mut self, library: Library<'_>, form: Form) {
-        let package = u32::try_from(self.packages.len()).unwrap_or(u32::MAX);
+    /// Adds a package. One that holds no library need not be added.
+    pub fn package(&mut self, package: Package) -> PackageNumber {
+        self.packages.push(package);
+        PackageNumber(u32::try_from(self.packages.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    /// Says that a package has a library.
+    pub fn holds(&mut self, package: PackageNumber, library: Library<'_>, form: Form) {
         let (name, folder) = (self.names.of(library.name), self.folders.of(library.folder));
-        self.held.push(Held { name, package, folder, form });
+        self.held.push(Held { name, package: package.0, folder, form });
     }
 
-    /// Whether a library was added since the last package.
+    /// How many libraries there are so far.
     #[must_use]
-    pub fn has_open(&self) -> bool {
-        self.held.len() > self.open
+    pub const fn libraries(&self) -> usize {
+        self.held.len()
     }
 
-    /// Names the package of the libraries that were added since the last one.
-    pub fn package(&mut self, package: Package) {
-        if self.has_open() {
-            self.packages.push(package);
-            self.open = self.held.len();
-        }
-    }
-
-    /// The index, as the bytes of its file. Libraries after the last package belong to none and are left out.
+    /// The index, as the bytes of its file.
     pub fn finish(mut self, made: &Made) -> Result<Vec<u8>, TooLarge> {
-        self.held.truncate(self.open);
         let (names, name_places) = self.names.sorted(|names| names.sort_unstable());
         let mut often = vec![0_u32; self.folders.numbers.len()];
         for held in &self.held {
