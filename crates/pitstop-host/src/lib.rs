@@ -11,6 +11,7 @@ pub mod fixing;
 pub mod index;
 pub mod installed;
 pub mod loader;
+pub mod locating;
 pub mod machine;
 mod metadata;
 pub mod provide;

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use serde::Serialize;
 
-use super::{Source, locate, stem};
+use super::{Candidate, Source, Suite, Witness, locate, stem, table};
 use crate::index::sonames::{Form, Holder, Kind};
 
 /// What is asked of the packages.
@@ -83,6 +83,45 @@ pub fn rank(question: &Question<'_>, holders: Vec<Holder>) -> Vec<Ranked> {
         seen.insert((origin.attribute.clone(), origin.output.clone(), one.holder.package.path.clone()))
     });
     ranked
+}
+
+/// The first of these packages as candidates for the soname, for those who provide it.
+#[must_use]
+pub fn candidates(
+    soname: &str,
+    kind: Kind,
+    suite: Suite,
+    ranked: &[Ranked],
+    told_by: &Witness,
+) -> Vec<Candidate> {
+    /// As many as are worth being tried one after another.
+    const TRIED_MAX: usize = 4;
+    let candidate = |one: &Ranked| {
+        let Ranked { holder, .. } = one;
+        let source = match kind {
+            Kind::Nix => {
+                let attribute = attribute(holder);
+                let other_names = table::renames(&attribute).map(str::to_owned).collect();
+                Source::Nix { attribute, other_names }
+            }
+            Kind::Debian => Source::Debian { suite, package: holder.package.origin.attribute.clone() },
+        };
+        let reason = format!("has {}/{soname}", holder.folder);
+        Candidate { source, soname: soname.to_owned(), exact: true, reason, told_by: told_by.clone() }
+    };
+    // A library of another machine, or one that only stands in a closure, is no use to those who ask for a name.
+    let useful = |one: &&Ranked| one.score.machine == 0 && one.score.inner == 0 && one.score.folder < 3;
+    ranked.iter().filter(useful).take(TRIED_MAX).map(candidate).collect()
+}
+
+/// How a holder is named to a package set: the attribute, and the output where libraries are not looked for there.
+#[must_use]
+pub fn attribute(holder: &Holder) -> String {
+    let origin = &holder.package.origin;
+    match origin.output.as_str() {
+        "" | "out" | "lib" => origin.attribute.clone(),
+        output => full_name(&origin.attribute, output),
+    }
 }
 
 /// The order of what is equally good, so that it is the same each time.

@@ -1,6 +1,6 @@
 //! `pitstop fix`: provide what is missing, apply it, and verify that it loads.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,9 @@ use pitstop_core::words::{Complaint, complaint};
 use pitstop_host::apply::{ApplyError, Status, Venv, status};
 use pitstop_host::environment::Environment;
 use pitstop_host::fixing::{self, PlanError};
+use pitstop_host::locating::Locator;
 use pitstop_host::provide::{self, Interrupt};
-use pitstop_host::remedy::{Found, Record, Remedy, Search, Sources, total};
+use pitstop_host::remedy::{Found, Record, Remedy, Search, Sources, package_set, suite, total};
 use pitstop_host::survey::{Asking, Survey};
 use pitstop_host::verify::{Subject, Verdict, module_name, verify};
 use serde::Serialize;
@@ -56,6 +57,8 @@ struct ProvidedReport {
     file: String,
     from: String,
     note: String,
+    /// Who told that this package has it.
+    told_by: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -182,6 +185,10 @@ fn search(
     output: &Output,
 ) -> Result<Remedy, CommandError> {
     let process = survey.process().map_err(target::survey_error)?;
+    let kind = package_set(&survey.loader.path, &sources.distribution, sources.nixpkgs.is_some());
+    let building = Box::new(super::progress::indexing(output));
+    let locator = Locator::new(kind, suite(&sources.distribution), &survey.files, building);
+    let locator = RefCell::new(locator);
     let mut progress = Progress::new(output);
     let search = Search {
         survey,
@@ -190,9 +197,13 @@ fn search(
         keep_in: &mut || begun.keep_in(),
         progress: &mut |event| progress.show(&event),
         interrupt,
+        locator: &locator,
     };
     let found = search.run(known);
     progress.finish();
+    for problem in locator.borrow().problems() {
+        output.warning(problem);
+    }
     found.map_err(provider_error)
 }
 
@@ -283,6 +294,7 @@ fn report(survey: &Survey, remedy: &Remedy) -> FixReport {
         file: shown_path(&found.file),
         from: found.from.clone(),
         note: found.note.clone(),
+        told_by: found.told_by.clone(),
     });
     let unread = survey.unread.iter().map(|unread| UnreadReport {
         path: shown_path(survey.short(&unread.path)),
@@ -315,7 +327,8 @@ fn tell_found(remedy: &Remedy, output: &Output) {
     }
     output.note(table.render().trim_end());
     for found in remedy.found.values() {
-        output.detail(&format!("{}: {}", shown(found.soname.as_slice()), shown(&found.note)));
+        let told_by = found.told_by.as_ref().map(|who| format!(", says {}", shown(who))).unwrap_or_default();
+        output.detail(&format!("{}: {}{told_by}", shown(found.soname.as_slice()), shown(&found.note)));
     }
 }
 

@@ -86,8 +86,8 @@ impl Lock {
     }
 }
 
-/// Reads the source and puts its index at `path`.
-pub(super) fn build(input: &Input, path: &Path, progress: &mut dyn FnMut(usize)) -> Result<(), BuildError> {
+/// Reads the source, and gives its index.
+pub(super) fn build(input: &Input, progress: &mut dyn FnMut(usize)) -> Result<Vec<u8>, BuildError> {
     let files = input.files();
     let before = stamps(files)?;
     // The digest is had by another thread meanwhile: the bytes are in the page cache then.
@@ -117,11 +117,11 @@ pub(super) fn build(input: &Input, path: &Path, progress: &mut dyn FnMut(usize))
         Input::Debian { .. } => Kind::Debian,
     };
     let built = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let bytes = builder.finish(&Made { kind, sources: sources.collect(), digest, built })?;
-    write(path, &bytes)
+    Ok(builder.finish(&Made { kind, sources: sources.collect(), digest, built })?)
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
+/// Puts an index in its place, whole.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let mut new = tempfile::Builder::new();
     let new = new.prefix(".sonames-").permissions(std::fs::Permissions::from_mode(0o644));

@@ -44,6 +44,8 @@ pub enum Freshness {
     Built,
     /// Its source has changed since, and another process is building the new one.
     Old,
+    /// It was built now, and could not be kept: the next question builds it again.
+    Passing,
 }
 
 /// Why there is no index to ask.
@@ -65,20 +67,33 @@ pub enum Error {
     Homeless,
 }
 
-/// The file of an index, read by position. It is never changed in place, so what was opened stays whole.
+/// Where an index is read from.
 #[derive(Debug)]
-pub struct IndexFile {
-    file: File,
-    size: u64,
+pub enum IndexFile {
+    /// Its file, read by position. It is never changed in place, so what was opened stays whole.
+    File {
+        /// The open file.
+        file: File,
+        /// Its length, in bytes.
+        size: u64,
+    },
+    /// Memory, where no file can be written.
+    Memory(Vec<u8>),
 }
 
 impl Source for IndexFile {
     fn size_bytes(&self) -> u64 {
-        self.size
+        match self {
+            Self::File { size, .. } => *size,
+            Self::Memory(bytes) => bytes.len() as u64,
+        }
     }
 
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(buffer, offset)
+        match self {
+            Self::File { file, .. } => file.read_exact_at(buffer, offset),
+            Self::Memory(bytes) => bytes.as_slice().read_exact_at(offset, buffer),
+        }
     }
 }
 
@@ -88,6 +103,20 @@ pub fn folder() -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
     cache.or_else(home).filter(|path| path.is_absolute()).map(|path| path.join("pitstop/index"))
+}
+
+/// The nix-index database of this machine: of `$NIX_INDEX_DATABASE`, else of `$XDG_CACHE_HOME/nix-index`, else of
+/// `~/.cache/nix-index`. Each is a folder with a file `files`.
+#[must_use]
+pub fn database_of_this_machine() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("NIX_INDEX_DATABASE").filter(|named| !named.is_empty()) {
+        // What is named is meant, and not another.
+        return Some(PathBuf::from(named).join("files")).filter(|file| file.is_file());
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
+    let places = cache.into_iter().chain(home());
+    places.map(|cache| cache.join("nix-index/files")).find(|file| file.is_file())
 }
 
 /// Where the index of Debian's packages lies in `folder`.
@@ -181,9 +210,10 @@ impl Index {
             |index, freshness| Self { path: path.clone(), index, input: Some(input.clone()), freshness };
         let before = open(&path).ok().flatten();
         let was_current = before.as_ref().is_some_and(|index| is_current(index, input));
-        let lock = match build::Lock::try_take(&path)? {
-            Some(lock) => lock,
-            None => match before {
+        let lock = match build::Lock::try_take(&path) {
+            Ok(Some(lock)) => lock,
+            Err(_) => return Self::in_memory(input, path, progress),
+            Ok(None) => match before {
                 // One whose source is gone from under it is still better than waiting for what takes a second.
                 Some(old) if old.made().kind == input.kind() => return Ok(with(old, Freshness::Old)),
                 _ => build::Lock::wait(&path)?,
@@ -195,11 +225,26 @@ impl Index {
         {
             return Ok(with(index, Freshness::Built));
         }
-        build::build(input, &path, progress)?;
+        let bytes = build::build(input, progress)?;
+        if build::write(&path, &bytes).is_err() {
+            return Self::of_bytes(bytes, input, path);
+        }
         drop(lock);
         match open(&path) {
             Ok(Some(index)) => Ok(with(index, Freshness::Built)),
             Ok(None) => Err(BuildError::Io(io::ErrorKind::NotFound.into()).into()),
+            Err(source) => Err(Error::Unusable { path, source }),
+        }
+    }
+
+    /// The index of a source, where none can be kept.
+    fn in_memory(input: &Input, path: PathBuf, progress: &mut dyn FnMut(usize)) -> Result<Self, Error> {
+        Self::of_bytes(build::build(input, progress)?, input, path)
+    }
+
+    fn of_bytes(bytes: Vec<u8>, input: &Input, path: PathBuf) -> Result<Self, Error> {
+        match Sonames::open(IndexFile::Memory(bytes)) {
+            Ok(index) => Ok(Self { path, index, input: Some(input.clone()), freshness: Freshness::Passing }),
             Err(source) => Err(Error::Unusable { path, source }),
         }
     }
@@ -249,7 +294,7 @@ fn open(path: &Path) -> Result<Option<Sonames<IndexFile>>, SonamesError> {
         Err(error) => return Err(error.into()),
     };
     let size = file.metadata()?.len();
-    Sonames::open(IndexFile { file, size }).map(Some)
+    Sonames::open(IndexFile::File { file, size }).map(Some)
 }
 
 /// Whether an index was made from this source as it is now.
