@@ -8,6 +8,7 @@ pub mod database;
 mod files;
 pub mod frcode;
 mod package;
+pub mod search;
 
 pub use files::{Entry, Node};
 pub use package::{Origin, Package, StorePath};
