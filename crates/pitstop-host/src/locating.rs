@@ -13,8 +13,8 @@ use pitstop_core::index::sonames::{Holder, Kind};
 use pitstop_core::locate::rank::{Question, Ranked, candidates, rank};
 use pitstop_core::locate::{Class, Located, Suite, Witness, locate};
 
-use crate::index::contents;
 use crate::index::sonames::{self, Error, Freshness, Index, Input};
+use crate::index::{contents, places};
 
 /// Said where a soname is unknown and there is no index that may know it.
 pub const NO_DATABASE_HINT: &str = "No index of packages is on this machine: put a nix-index database where \
@@ -113,9 +113,9 @@ impl<'a> Locator<'a> {
         let Some(folder) = sonames::folder() else { return Ok(None) };
         match self.kind {
             Kind::Debian => Index::at(&sonames::debian_place(&folder)),
-            Kind::Nix => match sonames::database_of_this_machine() {
-                Some(database) => Index::of(&Input::Nix(database), &folder, &mut self.progress).map(Some),
-                None => Ok(None),
+            Kind::Nix => match places::find(None) {
+                Ok(database) => Index::of(&Input::Nix(database), &folder, &mut self.progress).map(Some),
+                Err(_) => Ok(None),
             },
         }
     }

@@ -9,6 +9,7 @@ pub mod database;
 mod files;
 pub mod frcode;
 mod package;
+pub mod search;
 pub mod sonames;
 
 pub use files::{Entry, Node};

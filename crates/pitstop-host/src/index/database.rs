@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use bstr::BStr;
 use fs_err as fs;
 use pitstop_core::index::database::{self as format, HEADER_LENGTH, HeaderError};
+use pitstop_core::index::search::{Query, Search};
 use pitstop_core::index::{Entry, Package, frcode};
 use tempfile::NamedTempFile;
 
-use super::unpack::unpack;
+use super::unpack::{Broken, unpack};
 
 /// Why a database could not be read to its end. What was given before stands.
 #[derive(Debug, thiserror::Error)]
@@ -111,15 +112,57 @@ impl Reader {
                 Ok(read) => ControlFlow::Continue(read),
             }
         });
-        let path = self.path;
-        let left = unpacked.map_err(|broken| Error::Packed {
-            path: path.clone(),
-            offset: HEADER_LENGTH as u64 + broken.packed,
-            unpacked: broken.unpacked,
-            source: broken.source,
-        })?;
-        let ended = left.and_then(|left| if stop { Ok(()) } else { reader.finish(&left) });
-        ended.map_err(|source| Error::Content { path, source })
+        ended(self.path, unpacked, |left| if stop { Ok(()) } else { reader.finish(left) })
+    }
+
+    /// Gives every entry that the query asks for, with its package, as nix-locate does and in its order, until `each`
+    /// breaks.
+    ///
+    /// One thread unpacks while this one searches. Memory is zstd's window, a megabyte of paths, and what was found in one
+    /// package and one megabyte.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Packed`] and [`Error::Content`]. What was found before it was given.
+    pub fn search(
+        self,
+        query: &Query,
+        mut each: impl FnMut(&Package, &Entry) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let mut search = Search::new(query);
+        let mut stop = false;
+        let unpacked = unpack(self.file, |piece| match search.feed(piece.bytes, piece.reads, &mut each) {
+            Err(error) => ControlFlow::Break(Err(error)),
+            Ok(ControlFlow::Break(())) => {
+                stop = true;
+                ControlFlow::Break(Ok(()))
+            }
+            Ok(ControlFlow::Continue(read)) => ControlFlow::Continue(read),
+        });
+        if stop {
+            return Ok(());
+        }
+        match unpacked {
+            Ok(Ok(left)) => ended(self.path, Ok(Ok(left)), |left| search.finish(left, &mut each)),
+            broken => {
+                search.give_up(&mut each);
+                ended(self.path, broken, |_| Ok(()))
+            }
+        }
+    }
+}
+
+/// What came of reading a stream to its end.
+fn ended(
+    path: PathBuf,
+    unpacked: Result<Result<Vec<u8>, format::Error>, Broken>,
+    finish: impl FnOnce(&[u8]) -> Result<(), format::Error>,
+) -> Result<(), Error> {
+    match unpacked {
+        Err(Broken { source, packed, unpacked }) => {
+            Err(Error::Packed { path, offset: HEADER_LENGTH as u64 + packed, unpacked, source })
+        }
+        Ok(left) => left.and_then(|left| finish(&left)).map_err(|source| Error::Content { path, source }),
     }
 }
 

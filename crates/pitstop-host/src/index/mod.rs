@@ -2,5 +2,6 @@
 
 pub mod contents;
 pub mod database;
+pub mod places;
 pub mod sonames;
 mod unpack;

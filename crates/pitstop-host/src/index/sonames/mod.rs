@@ -105,20 +105,6 @@ pub fn folder() -> Option<PathBuf> {
     cache.or_else(home).filter(|path| path.is_absolute()).map(|path| path.join("pitstop/index"))
 }
 
-/// The nix-index database of this machine: of `$NIX_INDEX_DATABASE`, else of `$XDG_CACHE_HOME/nix-index`, else of
-/// `~/.cache/nix-index`. Each is a folder with a file `files`.
-#[must_use]
-pub fn database_of_this_machine() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("NIX_INDEX_DATABASE").filter(|named| !named.is_empty()) {
-        // What is named is meant, and not another.
-        return Some(PathBuf::from(named).join("files")).filter(|file| file.is_file());
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
-    let places = cache.into_iter().chain(home());
-    places.map(|cache| cache.join("nix-index/files")).find(|file| file.is_file())
-}
-
 /// Where the index of Debian's packages lies in `folder`.
 #[must_use]
 pub fn debian_place(folder: &Path) -> PathBuf {
