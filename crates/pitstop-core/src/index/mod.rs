@@ -4,8 +4,13 @@
 //! and every reader takes, and the formats that they are written in: bytes in, values out. Opening, fetching and
 //! writing are the host's.
 
+pub mod cache_info;
 mod files;
+pub mod ls;
+pub mod narinfo;
+pub mod nix_env;
 mod package;
+pub mod store_paths;
 
 pub use files::{Entry, Node};
 pub use package::{Origin, Package, StorePath};
