@@ -8,6 +8,7 @@ pub mod child;
 pub mod environment;
 pub mod files;
 pub mod fixing;
+pub mod index;
 pub mod installed;
 pub mod loader;
 pub mod machine;

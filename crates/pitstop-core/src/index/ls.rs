@@ -14,6 +14,11 @@ use super::{Entry, Node};
 /// How long a path below a store path may be, in bytes. Linux takes no longer one in a system call (`PATH_MAX`).
 pub const PATH_BYTES_MAX: usize = 4096;
 
+/// How often longer the paths of a listing may be than the listing itself. Real ones are three times as long.
+const UNFOLDING_MAX: usize = 16;
+/// What the paths of any listing may take, in bytes.
+const UNFOLDED_BYTES_FREE: usize = 64 << 10;
+
 /// Why a listing cannot be read, and at which byte.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("at byte {offset}: {reason}")]
@@ -57,6 +62,9 @@ pub enum LsReason {
     /// A path is longer than Linux takes.
     #[error("a path is longer than {PATH_BYTES_MAX} bytes")]
     Long,
+    /// A few bytes stand for many paths.
+    #[error("its paths are more than {UNFOLDING_MAX} times as long as itself")]
+    Unfolds,
 }
 
 /// Reads a listing. Entries come in the order of their paths, the store path itself (an empty path) first.
@@ -112,6 +120,8 @@ struct Tree {
     path: Vec<u8>,
     frames: Vec<Frame>,
     entries: Vec<Entry>,
+    /// The bytes of all paths so far.
+    unfolded: usize,
 }
 
 impl Tree {
@@ -168,6 +178,10 @@ impl Tree {
         };
         if frame.children.is_some() && !matches!(node, Node::Directory { .. }) {
             return Err(reader.wrong(LsReason::Expected("a directory for these entries")));
+        }
+        self.unfolded += self.path.len();
+        if self.unfolded > UNFOLDED_BYTES_FREE + UNFOLDING_MAX.saturating_mul(reader.bytes.len()) {
+            return Err(reader.wrong(LsReason::Unfolds));
         }
         self.entries.push(Entry { path: self.path.as_slice().into(), node });
         self.path.truncate(frame.parent);

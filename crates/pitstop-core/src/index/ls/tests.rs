@@ -70,6 +70,19 @@ fn nesting_does_not_exhaust_the_stack() {
 }
 
 #[test]
+fn a_small_file_cannot_unfold_to_a_large_one() {
+    let deep = r#"{"type":"directory","entries":{"a":"#.repeat(2000);
+    let many: Vec<String> =
+        (0..10_000).map(|name| format!(r#""{name}":{{"type":"regular","size":1}}"#)).collect();
+    let text = listing(&format!(
+        r#"{deep}{{"type":"directory","entries":{{{}}}}}{}"#,
+        many.join(","),
+        "}}".repeat(2000)
+    ));
+    assert!(error(text).ends_with("its paths are more than 16 times as long as itself"));
+}
+
+#[test]
 fn what_no_store_path_can_hold_is_refused() {
     let named = |name: &str| {
         error(listing(&format!(
