@@ -1,11 +1,15 @@
 //! The command line.
 
+mod index;
+
 use std::path::PathBuf;
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
 use crate::exit::ExitStatus;
 use crate::output::Verbosity;
+
+pub(crate) use index::{Build, Import, Index, Update};
 
 const AFTER_HELP: &str = "\
 VENV or PATH left out: the active environment ($VIRTUAL_ENV), else .venv here or in a parent folder.
@@ -74,6 +78,9 @@ pub(crate) enum Command {
     Tree(Tree),
     /// Show every chain from a package to a library
     Why(Why),
+    /// Build, fetch and describe indexes: which package has which files
+    #[command(subcommand)]
+    Index(Index),
     /// Say what this machine is, what is set up, and what is not
     Doctor,
 }

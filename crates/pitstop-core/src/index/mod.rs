@@ -5,7 +5,9 @@
 //! writing are the host's.
 
 pub mod cache_info;
+pub mod database;
 mod files;
+pub mod frcode;
 pub mod ls;
 pub mod narinfo;
 pub mod nix_env;

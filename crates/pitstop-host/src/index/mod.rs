@@ -1,12 +1,17 @@
-//! Building and fetching indexes of package sets: from binary caches, the local store, and what others built.
+//! Indexes of package sets: reading them, building them from binary caches and the local store, and fetching what
+//! others built.
 
 pub mod cache;
 pub mod crawl;
+pub mod database;
 mod decode;
 mod graph;
 pub mod http;
 mod journal;
 pub mod local;
+pub mod own;
 mod pack;
 pub mod room;
 pub mod roots;
+mod unpack;
+pub mod update;

@@ -53,6 +53,9 @@ pub(super) fn unpack(packed: &[u8]) -> io::Result<Vec<Entry>> {
         return Err(broken());
     }
     let plain = zstd::bulk::decompress(head, length)?;
+    if plain.len() != length {
+        return Err(broken());
+    }
     let mut rest = plain.as_slice();
     let mut entries = Vec::new();
     while !rest.is_empty() {

@@ -266,7 +266,7 @@ fn project(survey: &Survey, folder: &Path) -> Option<PathBuf> {
 }
 
 /// Ctrl-C asks once, and is obeyed at the next safe moment; twice ends the program as ever.
-fn interrupt() -> Result<Interrupt, CommandError> {
+pub(super) fn interrupt() -> Result<Interrupt, CommandError> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let interrupt = Interrupt::default();
     let failed = |error| CommandError::new(ExitStatus::Refused, error);

@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 mod fix;
+mod index;
 mod progress;
 mod status;
 mod target;
@@ -30,6 +31,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitStatus {
         Command::Try(arguments) => try_::run(arguments, json, &output),
         Command::Tree(tree) => tree::run(tree, json, arguments.speech.verbosity(), &output),
         Command::Why(why) => why::run(why, json, arguments.speech.verbosity(), &output),
+        Command::Index(arguments) => index::run(arguments, json, &output),
         Command::Doctor => doctor::run(json, &output),
     };
     done.unwrap_or_else(|error| error.show(&output))

@@ -1,0 +1,186 @@
+//! nix-index's databases as files. See [`pitstop_core::index::database`] for what stands in them.
+
+use std::io::{self, BufWriter, Read, Write};
+use std::ops::ControlFlow;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use bstr::BStr;
+use fs_err as fs;
+use pitstop_core::index::database::{self as format, HEADER_LENGTH, HeaderError};
+use pitstop_core::index::{Entry, Package, frcode};
+use tempfile::NamedTempFile;
+
+use super::unpack::unpack;
+
+/// Why a database could not be read to its end. What was given before stands.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// It cannot be opened.
+    #[error("{} cannot be opened", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is no database, or one of another version.
+    #[error("{} cannot be read", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// What it is not.
+        source: HeaderError,
+    },
+    /// The packed stream is cut off or damaged.
+    #[error(
+        "{} is damaged: its zstd stream cannot be unpacked at byte {offset} of the file, {unpacked} bytes into what \
+         was unpacked",
+        path.display()
+    )]
+    Packed {
+        /// The file.
+        path: PathBuf,
+        /// How far it was read, in bytes from the start of the file.
+        offset: u64,
+        /// How much was unpacked until then, in bytes.
+        unpacked: u64,
+        /// What zstd or the system says.
+        source: io::Error,
+    },
+    /// What was unpacked is not what a database holds.
+    #[error("{} is damaged", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        source: format::Error,
+    },
+}
+
+/// A database that was opened: its magic and version are those that are read.
+#[derive(Debug)]
+pub struct Reader {
+    path: PathBuf,
+    file: std::fs::File,
+}
+
+impl Reader {
+    /// Opens a database: the file itself, which nix-index names `files`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Open`] and [`Error::Header`].
+    pub fn open(path: &Path) -> Result<Reader, Error> {
+        let failed = |source| Error::Open { path: path.to_owned(), source };
+        let file = fs::File::open(path).map_err(failed)?;
+        let (mut file, path) = file.into_parts();
+        let mut header = Vec::with_capacity(HEADER_LENGTH);
+        (&mut file).take(HEADER_LENGTH as u64).read_to_end(&mut header).map_err(failed)?;
+        match format::check_header(&header) {
+            Ok(()) => Ok(Reader { path, file }),
+            Err(source) => Err(Error::Header { path, source }),
+        }
+    }
+
+    /// Gives every package with those of its entries whose path `keep` likes, in the order of the database, until `each`
+    /// breaks; a package none of whose entries is kept is left out. `each` may take the entries.
+    ///
+    /// One thread unpacks while this one reads. Memory is zstd's window and the entries of one package.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Packed`] and [`Error::Content`].
+    pub fn for_each(
+        self,
+        mut keep: impl FnMut(&BStr) -> bool,
+        mut each: impl FnMut(&Package, &mut Vec<Entry>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let mut reader = format::Reader::default();
+        let mut stop = false;
+        let unpacked = unpack(self.file, |piece| {
+            let fed = reader.feed(piece.bytes, &mut keep, |package, entries| {
+                let flow = each(package, entries);
+                stop = flow.is_break();
+                flow
+            });
+            match fed {
+                Err(error) => ControlFlow::Break(Err(error)),
+                Ok(_) if stop => ControlFlow::Break(Ok(())),
+                Ok(read) => ControlFlow::Continue(read),
+            }
+        });
+        let path = self.path;
+        let left = unpacked.map_err(|broken| Error::Packed {
+            path: path.clone(),
+            offset: HEADER_LENGTH as u64 + broken.packed,
+            unpacked: broken.unpacked,
+            source: broken.source,
+        })?;
+        let ended = left.and_then(|left| if stop { Ok(()) } else { reader.finish(&left) });
+        ended.map_err(|source| Error::Content { path, source })
+    }
+}
+
+/// Writes a database beside the place where it is to stand, and puts it there once it is whole.
+pub struct Writer {
+    path: PathBuf,
+    packer: zstd::Encoder<'static, BufWriter<NamedTempFile>>,
+    lines: Vec<u8>,
+}
+
+/// What a database is packed with where speed matters little: as nix-index packs its own.
+pub const LEVEL: i32 = 22;
+
+impl Writer {
+    /// Begins a database that will stand at `path`, packed by zstd at `level` (1 to 22) on so many threads; with none, on
+    /// this one.
+    ///
+    /// # Errors
+    ///
+    /// The folder takes no file, or zstd no such level.
+    pub fn create(path: &Path, level: i32, threads: u32) -> io::Result<Writer> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let mut builder = tempfile::Builder::new();
+        // As any other file: the umask takes from it.
+        builder.prefix(".files-").permissions(std::fs::Permissions::from_mode(0o666));
+        let mut file = BufWriter::new(builder.tempfile_in(folder.unwrap_or(Path::new(".")))?);
+        file.write_all(&format::header())?;
+        let mut packer = zstd::Encoder::new(file, level)?;
+        if threads > 0 {
+            packer.multithread(threads)?;
+        }
+        Ok(Writer { path: path.to_owned(), packer, lines: Vec::new() })
+    }
+
+    /// Adds a package with its entries; those of a folder should stand together.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] for names that the format cannot express (the package is left out then, and others
+    /// may follow), else what the system says.
+    pub fn add<'a>(
+        &mut self,
+        package: &Package,
+        entries: impl IntoIterator<Item = &'a Entry>,
+    ) -> io::Result<()> {
+        self.lines.clear();
+        format::write(package, entries, &mut self.lines)
+            .map_err(|error: frcode::Error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        self.packer.write_all(&self.lines)
+    }
+
+    /// Ends the database, puts it where it belongs, in place of what stood there, and gives its length in bytes.
+    ///
+    /// # Errors
+    ///
+    /// What the system says. What stood there stands then.
+    pub fn finish(self) -> io::Result<u64> {
+        let file = self.packer.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.as_file().sync_all()?;
+        let length = file.as_file().metadata()?.len();
+        file.persist(&self.path).map_err(|error| error.error)?;
+        Ok(length)
+    }
+}
