@@ -1,8 +1,10 @@
 //! The index that pitstop keeps: where it is, and what is said of it.
 
 use std::env;
+use std::fs::Permissions;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -69,7 +71,10 @@ pub fn beside(index: &Path, end: &str) -> PathBuf {
 /// Writes a file whole or not at all.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".pitstop-").tempfile_in(folder)?;
+    let mut builder = tempfile::Builder::new();
+    // As any other file: the umask takes from it.
+    let mut file =
+        builder.prefix(".pitstop-").permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
     file.write_all(content)?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
