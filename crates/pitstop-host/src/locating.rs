@@ -5,7 +5,7 @@
 //! when it is first needed.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bstr::{BString, ByteSlice};
 use pitstop_core::files::{Files, Opened};
@@ -17,8 +17,8 @@ use crate::index::sonames::{self, Error, Freshness, Index, Input};
 use crate::index::{contents, places};
 
 /// Said where a soname is unknown and there is no index that may know it.
-pub const NO_DATABASE_HINT: &str = "No index of packages is on this machine: put a nix-index database where \
-    NIX_INDEX_DATABASE or ~/.cache/nix-index says, and run this again";
+pub const NO_DATABASE_HINT: &str = "No index of packages (nix-index) is on this machine: `pitstop index update` \
+    fetches one, and lets this be asked again";
 /// The same, where packages are Debian's.
 pub const NO_CONTENTS_HINT: &str =
     "`pitstop index build --debian` reads which package has which library, and lets this be asked again";
@@ -33,7 +33,11 @@ pub struct Locator<'a> {
     known: HashMap<String, Located>,
     problems: Vec<String>,
     asked_in_vain: bool,
+    update: Option<Box<Update<'a>>>,
 }
+
+/// Fetches a nix-index database, and says where it is, or what went wrong.
+pub type Update<'a> = dyn FnMut() -> Result<PathBuf, String> + 'a;
 
 /// An index that is opened when it is first needed.
 enum Opening {
@@ -54,7 +58,15 @@ impl<'a> Locator<'a> {
             known: HashMap::new(),
             problems: Vec::new(),
             asked_in_vain: false,
+            update: None,
         }
+    }
+
+    /// Lets a database be fetched, once, where what is here does not know a soname.
+    #[must_use]
+    pub fn with_update(mut self, update: Box<Update<'a>>) -> Self {
+        self.update = Some(update);
+        self
     }
 
     /// Who has a soname. `versions` are those that its file must define.
@@ -68,7 +80,13 @@ impl<'a> Locator<'a> {
             Kind::Debian => located.debian(self.suite).any(|(_, candidate)| candidate.exact),
         };
         if !in_table && !matches!(located.class, Class::Driver | Class::Libc) {
-            match self.ranked(soname, versions) {
+            let mut found = self.ranked(soname, versions);
+            let unknown =
+                found.as_ref().is_ok_and(|found| found.as_ref().is_none_or(|(all, _)| all.is_empty()));
+            if unknown && self.fetch() {
+                found = self.ranked(soname, versions);
+            }
+            match found {
                 Ok(Some((ranked, told_by))) => {
                     let found = candidates(soname, self.kind, self.suite, &ranked, &told_by);
                     let exact = located.candidates.partition_point(|candidate| candidate.exact);
@@ -115,19 +133,33 @@ impl<'a> Locator<'a> {
             Kind::Debian => Index::at(&sonames::debian_place(&folder)),
             Kind::Nix => match places::find(None) {
                 Ok(database) => Index::of(&Input::Nix(database), &folder, &mut self.progress).map(Some),
-                Err(_) => Ok(None),
+                Err(_) => {
+                    let own = folder.join("files");
+                    if !own.is_file() {
+                        return Ok(None);
+                    }
+                    Index::of(&Input::Nix(own), &folder, &mut self.progress).map(Some)
+                }
             },
         }
     }
 
-    fn problem(&mut self, error: &Error) {
-        let mut words = error.to_string();
-        let mut source = std::error::Error::source(error);
-        while let Some(cause) = source {
-            words.push_str(&format!(": {cause}"));
-            source = cause.source();
+    /// Fetches a database and takes its index from here on. It is done once, whatever comes of it.
+    fn fetch(&mut self) -> bool {
+        let Some(mut update) = self.update.take().filter(|_| self.kind == Kind::Nix) else { return false };
+        let fetched = update().and_then(|database| {
+            let folder = sonames::folder().ok_or("there is no home folder to keep an index in")?;
+            Index::of(&Input::Nix(database), &folder, &mut self.progress).map_err(|error| words(&error))
+        });
+        match fetched {
+            Ok(index) => self.index = Opening::Open(Box::new(index)),
+            Err(problem) => self.problems.push(problem),
         }
-        self.problems.push(words);
+        matches!(self.index, Opening::Open(_))
+    }
+
+    fn problem(&mut self, error: &Error) {
+        self.problems.push(words(error));
     }
 
     /// What kept an index from being asked, in words.
@@ -145,6 +177,17 @@ impl<'a> Locator<'a> {
         };
         self.asked_in_vain.then_some(hint)
     }
+}
+
+/// An error with its causes, in one line.
+fn words(error: &Error) -> String {
+    let mut words = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        words.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    words
 }
 
 /// nixpkgs' name for the system that this program runs on.

@@ -47,6 +47,8 @@ pub struct Sources {
     pub cache: PathBuf,
     /// Whether only what is already known may be used: nothing is evaluated, downloaded or built.
     pub offline: bool,
+    /// Whether an index of packages may be fetched where no other knows a library.
+    pub online: bool,
 }
 
 /// A library that was found, and by whom.

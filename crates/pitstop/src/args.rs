@@ -1,11 +1,15 @@
 //! The command line.
 
+mod index;
+
 use std::path::PathBuf;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use crate::exit::ExitStatus;
 use crate::output::Verbosity;
+
+pub(crate) use index::{Build, Import, Index, Update};
 
 const AFTER_HELP: &str = "\
 VENV or PATH left out: the active environment ($VIRTUAL_ENV), else .venv here or in a parent folder.
@@ -76,6 +80,9 @@ pub(crate) enum Command {
     Why(Why),
     /// Say which packages have a library, or any file
     Locate(Locate),
+    /// Build, fetch and describe indexes: which package has which files
+    #[command(subcommand)]
+    Index(Index),
     /// Say what this machine is, what is set up, and what is not
     Doctor,
 }
@@ -113,6 +120,10 @@ pub(crate) struct Sources {
     /// Install Debian packages on the machine (as root) rather than into the environment
     #[arg(long)]
     pub(crate) system: bool,
+
+    /// Fetch an index of packages, as `pitstop index update` does, where what is here does not know a library
+    #[arg(long)]
+    pub(crate) online: bool,
 }
 
 /// Options of `fix`.

@@ -265,9 +265,10 @@ fn made_outside() -> PathBuf {
     };
     let database = folder.join("nix-index/files");
     let mut writer = pitstop_host::index::database::Writer::create(&database, 1, 0).unwrap();
-    for (package, path) in
-        [(package("made-up", "a"), "/lib/libmadeup.so.3"), (package("steam-run", "b"), "/usr/lib/libmadeup.so.3")]
-    {
+    for (package, path) in [
+        (package("made-up", "a"), "/lib/libmadeup.so.3"),
+        (package("steam-run", "b"), "/usr/lib/libmadeup.so.3"),
+    ] {
         let node = pitstop_core::index::Node::Regular { size: 1, executable: true };
         writer.add(&package, [&pitstop_core::index::Entry { path: path.into(), node }]).unwrap();
     }

@@ -2,6 +2,7 @@
 
 mod contest;
 mod hook;
+mod index;
 mod report;
 mod tree;
 
@@ -23,8 +24,9 @@ pub(crate) fn run_words(words: &[OsString]) -> Result<()> {
         words.iter().map(|word| word.to_str().context("not UTF-8")).collect::<Result<_>>()?;
     match words.as_slice() {
         ["measure", command] => contest::measure(command),
+        ["index"] => index::run(),
         ["check", options @ ..] => check(&Options::parse(options)?),
-        _ => bail!("cargo xtask bench check [--tree VENV] [--rounds N]"),
+        _ => bail!("cargo xtask bench check [--tree VENV] [--rounds N], or cargo xtask bench index"),
     }
 }
 

@@ -188,6 +188,11 @@ fn search(
     let kind = package_set(&survey.loader.path, &sources.distribution, sources.nixpkgs.is_some());
     let building = Box::new(super::progress::indexing(output));
     let locator = Locator::new(kind, suite(&sources.distribution), &survey.files, building);
+    let locator = if sources.online && !sources.offline {
+        locator.with_update(Box::new(|| super::index::fetch_own(interrupt)))
+    } else {
+        locator
+    };
     let locator = RefCell::new(locator);
     let mut progress = Progress::new(output);
     let search = Search {
@@ -265,6 +270,7 @@ fn sources_of(sources: &args::Sources, survey: &Survey, offline: bool) -> Source
         cache: cache.unwrap_or_else(std::env::temp_dir).join("pitstop"),
         folder,
         offline,
+        online: sources.online,
     }
 }
 
@@ -277,7 +283,7 @@ fn project(survey: &Survey, folder: &Path) -> Option<PathBuf> {
 }
 
 /// Ctrl-C asks once, and is obeyed at the next safe moment; twice ends the program as ever.
-fn interrupt() -> Result<Interrupt, CommandError> {
+pub(super) fn interrupt() -> Result<Interrupt, CommandError> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let interrupt = Interrupt::default();
     let failed = |error| CommandError::new(ExitStatus::Refused, error);
@@ -456,7 +462,7 @@ fn plan_error(error: PlanError, survey: &Survey) -> CommandError {
     CommandError::new(ExitStatus::Refused, error).hint(hint)
 }
 
-fn provider_error(error: provide::Error) -> CommandError {
+pub(super) fn provider_error(error: provide::Error) -> CommandError {
     let hint = error.hint();
     let status =
         if matches!(error, provide::Error::Interrupted) { ExitStatus::Refused } else { ExitStatus::Provider };

@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 mod fix;
+mod index;
 mod locate;
 mod progress;
 mod status;
@@ -32,6 +33,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitStatus {
         Command::Tree(tree) => tree::run(tree, json, arguments.speech.verbosity(), &output),
         Command::Why(why) => why::run(why, json, arguments.speech.verbosity(), &output),
         Command::Locate(locate) => locate::run(locate, json, &output),
+        Command::Index(arguments) => index::run(arguments, json, &output),
         Command::Doctor => doctor::run(json, &output),
     };
     done.unwrap_or_else(|error| error.show(&output))

@@ -68,6 +68,11 @@ impl<'a> Progress<'a> {
         self.bar.set_message(message);
     }
 
+    /// Shows these words in place of those before.
+    pub(super) fn say(&mut self, message: String) {
+        self.bar.set_message(message);
+    }
+
     /// Takes the line away.
     pub(super) fn finish(&mut self) {
         self.bar.finish_and_clear();
