@@ -19,6 +19,7 @@ cargo xtask CHORE
                  --tree VENV measures that environment, --rounds N so many times
   bench shim     time the loader shim, and write docs/performance.md; --peer NAME=SHIM races another beside it,
                  --rounds N starts each so many times
+  bench index    index made-up binary caches of up to 100,000 packages, and write docs/performance.md
   nixbox [CMD…]  run a command, or a shell, in the NixOS-like root
 ";
 

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bstr::ByteSlice;
+use bstr::{BString, ByteSlice};
 use serde::Serialize;
 
 use crate::diagnose::{Asker, Diagnosis};
 use crate::hints::Ask;
-use crate::locate::{Class, Located, Source, Suite, locate};
+use crate::locate::{Class, Located, Source, Suite};
 use crate::targets::{Native, Owner};
 
 /// The version of everything serialised here.
@@ -145,6 +145,8 @@ pub struct CandidateReport {
     pub soname: String,
     /// Whether that is the soname asked for.
     pub exact: bool,
+    /// Who says so: the embedded table, or which index.
+    pub told_by: String,
 }
 
 /// A version that is not defined.
@@ -211,6 +213,8 @@ pub struct Names<'a> {
     pub short: &'a dyn Fn(&Path) -> String,
     /// Where this machine has a soname already.
     pub here: &'a dyn Fn(&str) -> Option<HereReport>,
+    /// Who has a soname with these versions.
+    pub locate: &'a dyn Fn(&str, &[BString]) -> Located,
 }
 
 impl Names<'_> {
@@ -218,7 +222,8 @@ impl Names<'_> {
     pub fn describe(&self, diagnosis: &Diagnosis, report: &mut Report) {
         for missing in &diagnosis.missing {
             let soname = missing.soname.to_str_lossy().into_owned();
-            let located = locate(&soname);
+            let versions: Vec<BString> = missing.versions.iter().cloned().collect();
+            let located = (self.locate)(&soname, &versions);
             let in_wheel = missing
                 .in_wheels
                 .first()
@@ -312,7 +317,13 @@ fn candidates(located: &Located) -> Vec<CandidateReport> {
             Source::Nix { attribute, .. } => ("nix".to_owned(), attribute.clone()),
             Source::Debian { suite, package } => (suite_name(*suite).to_owned(), package.clone()),
         };
-        CandidateReport { source, name, soname: candidate.soname.clone(), exact: candidate.exact }
+        CandidateReport {
+            source,
+            name,
+            soname: candidate.soname.clone(),
+            exact: candidate.exact,
+            told_by: candidate.told_by.to_string(),
+        }
     });
     candidates.collect()
 }

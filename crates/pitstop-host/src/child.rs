@@ -52,13 +52,22 @@ impl Finished {
 ///
 /// The child gets a process group of its own, so that what it starts ends with it.
 pub fn run(command: &mut Command, limit: Duration) -> Result<Finished, ChildError> {
+    run_keeping(command, limit, KEPT_BYTES)
+}
+
+/// The same for a child with a long answer: up to a gigabyte of it is kept.
+pub fn run_large(command: &mut Command, limit: Duration) -> Result<Finished, ChildError> {
+    run_keeping(command, limit, 1 << 30)
+}
+
+fn run_keeping(command: &mut Command, limit: Duration, kept: u64) -> Result<Finished, ChildError> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().map_err(ChildError::Start)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (sender, receiver) = mpsc::channel();
     let reader = thread::spawn(move || {
-        let errors = thread::spawn(move || read_all(stderr));
-        let stdout = read_all(stdout);
+        let errors = thread::spawn(move || read_all(stderr, KEPT_BYTES));
+        let stdout = read_all(stdout, kept);
         let stderr = errors.join().unwrap_or_default();
         // Where nobody waits any more the time was up, and what was said is of no use.
         let _ = sender.send((stdout, stderr));
@@ -72,11 +81,11 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<Finished, ChildErro
     Ok(Finished { status, stdout, stderr })
 }
 
-fn read_all(stream: Option<impl Read>) -> Vec<u8> {
+fn read_all(stream: Option<impl Read>, most: u64) -> Vec<u8> {
     let mut kept = Vec::new();
     if let Some(mut stream) = stream {
         // A read error means that the child is gone; what it said until then is all there is.
-        let _ = (&mut stream).take(KEPT_BYTES).read_to_end(&mut kept);
+        let _ = (&mut stream).take(most).read_to_end(&mut kept);
         let _ = io::copy(&mut stream, &mut io::sink());
     }
     kept

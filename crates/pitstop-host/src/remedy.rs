@@ -5,15 +5,18 @@
 
 mod record;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use bstr::{BString, ByteSlice};
 use pitstop_core::diagnose::{Diagnosis, Missing};
 use pitstop_core::files::{Files, Opened};
+use pitstop_core::index::sonames::Kind;
 use pitstop_core::ldso::{Process, no_fallback};
-use pitstop_core::locate::{Candidate, Distribution, Suite, locate};
+use pitstop_core::locate::{Candidate, Distribution, Suite, Witness};
 
+use crate::locating::Locator;
 use crate::programs::{ProgramRemedy, Programs};
 use crate::provide::apt::Apt;
 use crate::provide::host::{self, Places};
@@ -47,6 +50,8 @@ pub struct Sources {
     pub optional: bool,
     /// Whether only what is already known may be used: nothing is evaluated, downloaded or built.
     pub offline: bool,
+    /// Whether an index of packages may be fetched where no other knows a library.
+    pub online: bool,
 }
 
 /// A library that was found, and by whom.
@@ -60,6 +65,8 @@ pub struct Found {
     pub from: String,
     /// What was done, in one line.
     pub note: String,
+    /// Who told that this package has it: the embedded table, or which index. `None` where nobody was asked.
+    pub told_by: Option<String>,
 }
 
 /// What mends an environment.
@@ -88,7 +95,7 @@ impl Remedy {
 }
 
 /// A search for what mends one environment.
-pub struct Search<'a> {
+pub struct Search<'a, 'l> {
     /// The environment.
     pub survey: &'a Survey,
     /// Its programs.
@@ -103,9 +110,11 @@ pub struct Search<'a> {
     pub progress: &'a mut dyn FnMut(Event),
     /// Asked whether to stop.
     pub interrupt: &'a Interrupt,
+    /// Says who has a soname.
+    pub locator: &'a RefCell<Locator<'l>>,
 }
 
-impl Search<'_> {
+impl Search<'_, '_> {
     /// Looks for everything that is missing. `known` is what an earlier fix provided and what is still there.
     ///
     /// An error means that a package set could not be asked at all; what one of them does not have is in
@@ -201,19 +210,20 @@ impl Search<'_> {
         }
         left.extend(wants.iter().map(|want| BString::from(want.soname.as_str())));
         for want in wants {
-            remedy.refused.push(refusal(&want, reasons.get(&want.soname).map_or(&[], Vec::as_slice)));
+            let mut refused = refusal(&want, reasons.get(&want.soname).map_or(&[], Vec::as_slice));
+            let hint = || self.locator.borrow().hint().map(str::to_owned);
+            let unknown = !want.candidates.candidates.iter().any(|candidate| candidate.exact);
+            refused.hint = refused.hint.or_else(|| hint().filter(|_| unknown));
+            remedy.refused.push(refused);
         }
         Ok(left)
     }
 
     fn want(&self, missing: &Missing) -> Want {
         let soname = missing.soname.to_str_lossy().into_owned();
-        Want {
-            candidates: locate(&soname),
-            soname,
-            target: self.survey.loader.target,
-            versions: missing.versions.iter().cloned().collect(),
-        }
+        let versions: Vec<BString> = missing.versions.iter().cloned().collect();
+        let candidates = self.locator.borrow_mut().locate(&soname, &versions);
+        Want { candidates, soname, target: self.survey.loader.target, versions }
     }
 
     /// What the environment's own wheels and its Python have: no download, no second version, no clash.
@@ -233,7 +243,8 @@ impl Search<'_> {
                 "wheel" => format!("brought by another wheel: {}", self.survey.short(&file).display()),
                 _ => format!("this Python has it: {}", file.display()),
             };
-            let found = Found { soname: missing.soname.clone(), file, from: from.to_owned(), note };
+            let found =
+                Found { soname: missing.soname.clone(), file, from: from.to_owned(), note, told_by: None };
             remedy.found.insert(missing.soname.clone(), found);
         }
     }
@@ -272,12 +283,11 @@ impl Search<'_> {
     /// The package sets to ask. A Python from a store fits to libraries from a store, one from a distribution to the
     /// distribution's; naming a package set settles it.
     fn package_sets(&self) -> &'static [&'static str] {
-        let from_store = self.survey.loader.path.starts_with("/nix/store")
-            || std::fs::canonicalize(&self.survey.loader.path)
-                .is_ok_and(|path| path.starts_with("/nix/store"));
-        let debian = matches!(self.sources.distribution, Distribution::Debian(_));
-        let asks_nix = from_store || self.sources.nixpkgs.is_some() || !debian;
-        if asks_nix { &["nix"] } else { &["apt"] }
+        let named = self.sources.nixpkgs.is_some();
+        match package_set(&self.survey.loader.path, &self.sources.distribution, named) {
+            Kind::Nix => &["nix"],
+            Kind::Debian => &["apt"],
+        }
     }
 
     fn nix(&mut self, wants: &[Want]) -> Result<Outcome, Error> {
@@ -289,10 +299,7 @@ impl Search<'_> {
     }
 
     fn apt(&mut self, wants: &[Want]) -> Result<Outcome, Error> {
-        let suite = match self.sources.distribution {
-            Distribution::Debian(suite) => suite,
-            _ => Suite::Debian13,
-        };
+        let suite = suite(&self.sources.distribution);
         let apt = Apt {
             suite,
             cache: self.sources.cache.join("apt"),
@@ -349,6 +356,7 @@ impl Search<'_> {
                 file: provision.file.clone(),
                 from: giver(&provision.by),
                 note: provision.note.clone(),
+                told_by: told_by(&provision.by, wants.iter().find(|want| want.soname == provision.soname)),
             };
             let added: Vec<BString> = also.iter().map(|found| found.soname.clone()).collect();
             remedy.found.extend(also.into_iter().map(|found| (found.soname.clone(), found)));
@@ -369,6 +377,39 @@ impl Search<'_> {
     }
 }
 
+/// Whose packages fit to a Python: those of a store to one from a store, or where a package set of Nix is named, or where
+/// there is no apt.
+#[must_use]
+pub fn package_set(loader: &Path, distribution: &Distribution, named: bool) -> Kind {
+    let from_store = loader.starts_with("/nix/store")
+        || std::fs::canonicalize(loader).is_ok_and(|path| path.starts_with("/nix/store"));
+    let debian = matches!(distribution, Distribution::Debian(_));
+    if from_store || named || !debian { Kind::Nix } else { Kind::Debian }
+}
+
+/// The release of Debian whose names of packages are tried first.
+#[must_use]
+pub fn suite(distribution: &Distribution) -> Suite {
+    match distribution {
+        Distribution::Debian(suite) => *suite,
+        _ => Suite::Debian13,
+    }
+}
+
+/// Who told that the package which gave a library has it.
+fn told_by(by: &Provider, want: Option<&Want>) -> Option<String> {
+    let candidates = &want?.candidates;
+    let suite = Suite::Debian12;
+    let candidate = match by {
+        Provider::Host { .. } => None,
+        Provider::Nix { attribute, .. } => candidates.nix().find(|(name, _)| name == attribute),
+        Provider::Apt { package, .. } | Provider::Installed { package } => {
+            candidates.debian(suite).find(|(name, _)| name == package)
+        }
+    };
+    candidate.map(|(_, candidate): (&str, &Candidate)| Witness::to_string(&candidate.told_by))
+}
+
 /// By which name a package set would be asked for a library.
 fn would_ask(set: &str, want: &Want) -> Option<String> {
     let exact = |(_, candidate): &(&str, &Candidate)| candidate.exact;
@@ -387,6 +428,7 @@ fn dependencies(provision: &Provision) -> Vec<Found> {
         file: file.clone(),
         from: from.clone(),
         note: format!("needed by {}", provision.soname),
+        told_by: None,
     };
     provision.dependencies.iter().map(found).collect()
 }

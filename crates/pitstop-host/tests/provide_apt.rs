@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pitstop_core::locate::{Candidate, Source, Suite};
+use pitstop_core::locate::{Candidate, Source, Suite, Witness};
 use pitstop_host::files::SystemFiles;
 use pitstop_host::provide::apt::Apt;
 use pitstop_host::provide::host::{self, Places};
@@ -224,6 +224,7 @@ fn an_unknown_package_is_passed_over_and_the_next_idea_taken() {
         soname: "libzbar.so.0".into(),
         exact: true,
         reason: String::new(),
+        told_by: Witness::Table,
     };
     let mut unknown = want("libzbar.so.0");
     unknown.candidates.candidates = vec![candidate("libzbar-nobody-has-this")];

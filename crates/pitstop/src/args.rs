@@ -1,11 +1,15 @@
 //! The command line.
 
+mod index;
+
 use std::path::PathBuf;
 
-use clap::{Args, ColorChoice, Parser, Subcommand};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use crate::exit::ExitStatus;
 use crate::output::Verbosity;
+
+pub(crate) use index::{Build, Import, Index, Update};
 
 const AFTER_HELP: &str = "\
 VENV or PATH left out: the active environment ($VIRTUAL_ENV), else .venv here or in a parent folder.
@@ -76,6 +80,11 @@ pub(crate) enum Command {
     Tree(Tree),
     /// Show every chain from a package to a library
     Why(Why),
+    /// Say which packages have a library, or any file
+    Locate(Locate),
+    /// Build, fetch and describe indexes: which package has which files
+    #[command(subcommand)]
+    Index(Index),
     /// Say what this machine is, what is set up, and what is not
     Doctor,
 }
@@ -122,6 +131,10 @@ pub(crate) struct Sources {
     /// Install Debian packages on the machine (as root) rather than into the environment
     #[arg(long)]
     pub(crate) system: bool,
+
+    /// Fetch an index of packages, as `pitstop index update` does, where what is here does not know a library
+    #[arg(long)]
+    pub(crate) online: bool,
 }
 
 /// Options of `fix`.
@@ -210,6 +223,90 @@ pub(crate) struct Why {
 
     /// An environment, a site-packages folder, or a native file
     pub(crate) path: Option<PathBuf>,
+}
+
+/// Options of `locate`: those of nix-locate.
+#[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are options, each by itself")]
+pub(crate) struct Locate {
+    /// The name of a library, such as libz.so.1; or, with any option but --json, what paths must hold
+    #[arg(required = true, value_name = "PATTERN")]
+    pub(crate) patterns: Vec<String>,
+
+    /// The nix-index database, or the folder that holds it as `files`
+    /// [default: $NIX_INDEX_DATABASE, the cache folder's nix-index, that of nix-index-database]
+    #[arg(short, long = "db", value_name = "PATH")]
+    pub(crate) database: Option<PathBuf>,
+
+    /// Take PATTERN and NAME as regular expressions rather than text
+    #[arg(short, long)]
+    pub(crate) regex: bool,
+
+    /// Only packages whose name, version included, holds NAME
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) package: Option<String>,
+
+    /// Only the package whose store path has this hash
+    #[arg(long)]
+    pub(crate) hash: Option<String>,
+
+    /// Packages, too, that only stand in the closure of one of the package set; shown in parentheses
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Only packages of the package set: the default
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) top_level: bool,
+
+    /// Only what is of this type; may be given several times
+    #[arg(short = 't', long = "type", value_name = "TYPE")]
+    pub(crate) kinds: Vec<FileKind>,
+
+    /// What stands in a folder that matches, too, rather than the folder alone
+    #[arg(long)]
+    pub(crate) no_group: bool,
+
+    /// Only where PATTERN stands at the end of a path
+    #[arg(short, long)]
+    pub(crate) whole_name: bool,
+
+    /// Only where PATTERN stands at the root of a package
+    #[arg(long)]
+    pub(crate) at_root: bool,
+
+    /// Print attributes only, each once
+    #[arg(long)]
+    pub(crate) minimal: bool,
+}
+
+impl Locate {
+    /// Whether none of nix-locate's options is given.
+    pub(crate) fn only_asks(&self) -> bool {
+        let flags = [self.regex, self.all, self.top_level, self.no_group, self.whole_name, self.at_root];
+        self.database.is_none()
+            && self.package.is_none()
+            && self.hash.is_none()
+            && self.kinds.is_empty()
+            && !self.minimal
+            && !flags.contains(&true)
+    }
+}
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum FileKind {
+    /// A regular file that nobody may execute
+    #[value(name = "r")]
+    Regular,
+    /// A file that may be executed
+    #[value(name = "x")]
+    Executable,
+    /// A folder
+    #[value(name = "d")]
+    Directory,
+    /// A symbolic link
+    #[value(name = "s")]
+    Symlink,
 }
 
 /// Parses the command line; help, version and mistakes are printed, and end it.

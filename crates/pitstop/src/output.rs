@@ -75,6 +75,15 @@ impl Output {
         let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
     }
 
+    /// An answer that is written as it is found.
+    pub(crate) fn stream(&self) -> Stream {
+        Stream {
+            held: Vec::with_capacity(STREAM_HELD + 4096),
+            terminal: io::stdout().is_terminal(),
+            coloured: anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never,
+        }
+    }
+
     /// One line for a person, unless told to be quiet.
     pub(crate) fn note(&self, text: &str) {
         if self.verbosity > Verbosity::Quiet {
@@ -109,6 +118,47 @@ impl Output {
     /// Why, below an error.
     pub(crate) fn cause(&self, text: &str) {
         line(&format!("  because {}", safe(text)));
+    }
+}
+
+/// Bytes that wait to be written.
+const STREAM_HELD: usize = 64 << 10;
+
+/// An answer that is written as it is found, byte for byte: what is written says itself what is safe on a terminal, and
+/// whether it has colours.
+pub(crate) struct Stream {
+    held: Vec<u8>,
+    terminal: bool,
+    coloured: bool,
+}
+
+impl Stream {
+    /// Whether a person reads it.
+    pub(crate) const fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Whether it takes colours.
+    pub(crate) const fn is_coloured(&self) -> bool {
+        self.coloured
+    }
+
+    /// Writes, soon. An error says that nobody reads on.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.held.extend_from_slice(bytes);
+        if self.held.len() < STREAM_HELD { Ok(()) } else { self.write_held() }
+    }
+
+    /// Writes what waits. A reader that went away is no error.
+    pub(crate) fn flush(&mut self) {
+        let _ = self.write_held();
+    }
+
+    fn write_held(&mut self) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        let written = stdout.write_all(&self.held).and_then(|()| stdout.flush());
+        self.held.clear();
+        written
     }
 }
 

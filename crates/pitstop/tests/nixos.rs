@@ -221,3 +221,99 @@ fn what_nixpkgs_refuses_is_said_in_its_own_words_with_the_setting_that_allows_it
     assert_eq!(status, Some(1), "{said}");
     assert!(said.contains("unfree") && said.contains("allowUnfree"), "{said}");
 }
+
+/// A module that needs a library which no table knows, a package set in which it is built, and a database that tells of
+/// the package.
+fn made_up(root: &Box) {
+    let set = r#"args: let set = import <nixpkgs> args; in set // {
+        made-up = set.runCommand "made-up-1.0" { } ''
+            export PATH=/usr/bin:/bin
+            mkdir -p $out/lib
+            echo 'int made_up(void) { return 7; }' > made-up.c
+            gcc -shared -fPIC -Wl,-soname,libmadeup.so.3 -o $out/lib/libmadeup.so.3 made-up.c
+        '';
+    }"#;
+    root.sh(&format!("mkdir -p set && cat > set/default.nix <<'END'\n{set}\nEND"));
+    root.sh("site=$(echo v/lib/python3*/site-packages); mkdir $site/asks; cp /made/_asks.abi3.so $site/asks/; touch $site/asks/__init__.py");
+}
+
+/// The folder with what the test made outside: the module, and the database.
+fn made_outside() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("made-up");
+    std::fs::create_dir_all(folder.join("nix-index")).unwrap();
+    let source = r#"
+        struct def { long base[5]; const char *name, *doc; long size; void *rest[5]; };
+        static struct def def = { {1, 0, 0, 0, 0}, "_asks", 0, -1, {0} };
+        int made_up(void);
+        void *PyModule_Create2(struct def *, int);
+        void *PyInit__asks(void) { return made_up() == 7 ? PyModule_Create2(&def, 1013) : 0; }
+    "#;
+    std::fs::write(folder.join("library.c"), "int made_up(void) { return 0; }").unwrap();
+    std::fs::write(folder.join("asks.c"), source).unwrap();
+    let gcc = |arguments: &[&str]| {
+        let done = std::process::Command::new("gcc").current_dir(&folder).args(arguments).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    gcc(&["-shared", "-fPIC", "-Wl,-soname,libmadeup.so.3", "-o", "libmadeup.so.3", "library.c"]);
+    gcc(&["-shared", "-fPIC", "-o", "_asks.abi3.so", "asks.c", "./libmadeup.so.3"]);
+    let package = |attribute: &str, letter: &str| {
+        let json = serde_json::json!({
+            "store_dir": "/nix/store", "hash": letter.repeat(32), "name": format!("{attribute}-1.0"),
+            "origin": { "attr": attribute, "output": "out", "toplevel": true, "system": "x86_64-linux" },
+        });
+        serde_json::from_value(json).unwrap()
+    };
+    let database = folder.join("nix-index/files");
+    let mut writer = pitstop_host::index::database::Writer::create(&database, 1, 0).unwrap();
+    for (package, path) in [
+        (package("made-up", "a"), "/lib/libmadeup.so.3"),
+        (package("steam-run", "b"), "/usr/lib/libmadeup.so.3"),
+    ] {
+        let node = pitstop_core::index::Node::Regular { size: 1, executable: true };
+        writer.add(&package, [&pitstop_core::index::Entry { path: path.into(), node }]).unwrap();
+    }
+    writer.finish().unwrap();
+    folder
+}
+
+#[test]
+fn a_library_that_only_a_database_knows_is_named_provided_and_taken_back() {
+    let made = made_outside();
+    let root = Box::in_machine(nixbox().machine().bind(made, "/made", false), &[]);
+    made_up(&root);
+    let before = root.tree();
+    let code = "import asks._asks";
+    let failed = root.python(code).unwrap_err();
+    assert!(failed.contains("libmadeup.so.3: cannot open shared object file"), "{failed}");
+
+    // Nobody knows it, and what to do is said.
+    let (status, said) = root.pitstop("check v");
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("nobody that is known") && said.contains("nix-index"), "{said}");
+    let (status, said) = root.pitstop("fix v --nixpkgs ./set");
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("nix-index"), "{said}");
+    same(&before, &root.tree(), "a fix that found nothing left something");
+
+    let with = |arguments: &str| {
+        let command = format!("NIX_INDEX_DATABASE=/made/nix-index {} {arguments}", pitstop().display());
+        let ran = root.machine.sh(&command).unwrap();
+        (ran.code, format!("{}{}", ran.stdout, ran.stderr))
+    };
+    let (status, said) = with("check v");
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("nix: made-up"), "{said}");
+    let (status, said) = with("locate libmadeup.so.3");
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("made-up") && said.contains("in the folder where a loader looks"), "{said}");
+    let (status, said) = with("fix v --nixpkgs ./set");
+    assert_eq!(status, Some(0), "{said}");
+    root.python(code).unwrap_or_else(|error| panic!("{said}\n{error}"));
+    let record = root.sh("cat v/.pitstop/provided.json");
+    assert!(record.contains("the soname index of /made/nix-index/files"), "{record}");
+
+    let (status, said) = with("undo v");
+    assert_eq!(status, Some(0), "{said}");
+    same(&before, &root.tree(), "undo left something");
+    root.python(code).unwrap_err();
+}

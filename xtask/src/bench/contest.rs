@@ -65,6 +65,11 @@ pub(super) fn run(contestants: &[Contestant], rounds: usize) -> Result<Vec<Figur
     contestants.iter().zip(runs).map(|(contestant, runs)| figures(contestant.name, runs)).collect()
 }
 
+/// Runs one contestant once, cold as it is.
+pub(super) fn once(contestant: &Contestant) -> Result<Figures> {
+    figures(contestant.name, vec![one(&contestant.command)?])
+}
+
 /// Runs a command in a process that does nothing else, since the system counts memory by children that have ended.
 fn one(command: &str) -> Result<Run> {
     let output = Command::new(std::env::current_exe()?).args(["bench", "measure", command]).output()?;

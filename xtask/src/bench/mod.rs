@@ -2,6 +2,7 @@
 
 mod contest;
 mod hook;
+mod index;
 mod report;
 mod shim;
 mod tree;
@@ -24,9 +25,13 @@ pub(crate) fn run_words(words: &[OsString]) -> Result<()> {
         words.iter().map(|word| word.to_str().context("not UTF-8")).collect::<Result<_>>()?;
     match words.as_slice() {
         ["measure", command] => contest::measure(command),
+        ["index"] => index::run(),
         ["check", options @ ..] => check(&Options::parse(options)?),
         ["shim", options @ ..] => shim::run_words(options),
-        _ => bail!("cargo xtask bench check [--tree VENV] [--rounds N], or {}", shim::USAGE),
+        _ => bail!(
+            "cargo xtask bench check [--tree VENV] [--rounds N], cargo xtask bench index, or {}",
+            shim::USAGE
+        ),
     }
 }
 

@@ -4,8 +4,18 @@
 //! and every reader takes, and the formats that they are written in: bytes in, values out. Opening, fetching and
 //! writing are the host's.
 
+pub mod cache_info;
+pub mod contents;
+pub mod database;
 mod files;
+pub mod frcode;
+pub mod ls;
+pub mod narinfo;
+pub mod nix_env;
 mod package;
+pub mod search;
+pub mod sonames;
+pub mod store_paths;
 
 pub use files::{Entry, Node};
 pub use package::{Origin, Package, StorePath};

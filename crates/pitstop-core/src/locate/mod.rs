@@ -4,6 +4,7 @@
 //! the file before using it, and goes on to the next candidate where it is absent.
 
 mod distribution;
+pub mod rank;
 mod table;
 
 pub use distribution::{Distribution, Hint, Suite, hint};
@@ -52,6 +53,26 @@ pub struct Candidate {
     pub exact: bool,
     /// Why this is a candidate, in a few words.
     pub reason: String,
+    /// Who says so.
+    pub told_by: Witness,
+}
+
+/// Who says that a package has a soname.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Witness {
+    /// The embedded table.
+    Table,
+    /// A soname index: what it was made from, and when, in words.
+    Index(String),
+}
+
+impl std::fmt::Display for Witness {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Table => formatter.write_str("the embedded table"),
+            Self::Index(words) => formatter.write_str(words),
+        }
+    }
 }
 
 /// What is known of one soname.
@@ -171,12 +192,12 @@ pub fn other_versions(soname: &str) -> Vec<Candidate> {
 fn nix(attribute: &str, soname: &str, exact: bool, reason: String) -> Candidate {
     let other_names = table::renames(attribute).map(str::to_owned).collect();
     let source = Source::Nix { attribute: attribute.to_owned(), other_names };
-    Candidate { source, soname: soname.to_owned(), exact, reason }
+    Candidate { source, soname: soname.to_owned(), exact, reason, told_by: Witness::Table }
 }
 
 fn debian(suite: Suite, package: &str, soname: &str, exact: bool, reason: String) -> Candidate {
     let source = Source::Debian { suite, package: package.to_owned() };
-    Candidate { source, soname: soname.to_owned(), exact, reason }
+    Candidate { source, soname: soname.to_owned(), exact, reason, told_by: Witness::Table }
 }
 
 /// The candidates that have the soname of `row` itself.

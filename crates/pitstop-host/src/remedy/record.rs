@@ -42,6 +42,9 @@ pub struct Kept {
     pub from: String,
     /// What was done.
     pub note: String,
+    /// Who told that this package has it: the embedded table, or which index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_by: Option<String>,
 }
 
 /// Why a record cannot be used.
@@ -82,6 +85,7 @@ impl Record {
             file: found.file.strip_prefix(root).unwrap_or(&found.file).to_string_lossy().into_owned(),
             from: found.from.clone(),
             note: found.note.clone(),
+            told_by: found.told_by.clone(),
         };
         Self {
             schema: SCHEMA,
@@ -145,6 +149,7 @@ impl Record {
             file: root.join(&kept.file),
             from: kept.from.clone(),
             note: kept.note.clone(),
+            told_by: kept.told_by.clone(),
         });
         found.filter(|found| found.file.is_file()).map(|found| (found.soname.clone(), found)).collect()
     }

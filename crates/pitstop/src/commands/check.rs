@@ -3,7 +3,7 @@
 mod render;
 mod uninstalled;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,8 @@ use bstr::{BString, ByteSlice};
 use pitstop_core::diagnose::Diagnosis;
 use pitstop_core::ldso;
 use pitstop_core::report::{HereReport, Names, ProgramReport, PythonReport, Report, SCHEMA, UnreadReport};
+use pitstop_host::locating::Locator;
+use pitstop_host::remedy::{package_set, suite};
 use pitstop_host::survey::{Asking, Survey};
 
 use super::{Done, answer_json, target};
@@ -44,7 +46,7 @@ pub(super) fn run(check: &Check, json: bool, output: &Output) -> Done {
     for path in named {
         let environment = target::environment(path)?;
         let survey = target::survey(environment, asking)?;
-        let report = report(&survey, asking, &caller_environment())?;
+        let report = report(&survey, asking, &caller_environment(), output)?;
         worst = worst.max(status(&report));
         reports.push(report);
     }
@@ -66,7 +68,7 @@ pub(super) fn run(check: &Check, json: bool, output: &Output) -> Done {
 /// Checks one environment and shows the report, without a hint of what to do about it.
 pub(super) fn look(path: &Path, output: &Output) -> Result<(), CommandError> {
     let survey = target::survey(target::environment(Some(path))?, Asking::Allowed)?;
-    let report = report(&survey, Asking::Allowed, &caller_environment())?;
+    let report = report(&survey, Asking::Allowed, &caller_environment(), output)?;
     output.answer(&render::report(&report, &target::distribution()));
     Ok(())
 }
@@ -101,7 +103,12 @@ pub(super) fn caller_environment() -> ldso::Environment {
 }
 
 /// Checks one environment.
-fn report(survey: &Survey, asking: Asking, caller: &ldso::Environment) -> Result<Report, CommandError> {
+fn report(
+    survey: &Survey,
+    asking: Asking,
+    caller: &ldso::Environment,
+    output: &Output,
+) -> Result<Report, CommandError> {
     let mut notes = Vec::new();
     let provided = target::provided_by_fix(survey, &mut notes);
     let process = survey.process_with(caller.clone()).map_err(target::survey_error)?;
@@ -114,12 +121,20 @@ fn report(survey: &Survey, asking: Asking, caller: &ldso::Environment) -> Result
         Some(HereReport { path: shown(path.as_os_str().as_bytes()), from: "python" })
     };
     let short = |path: &Path| shown(survey.short(path).as_os_str().as_bytes());
+    let distribution = target::distribution();
+    let locator = RefCell::new(Locator::new(
+        package_set(&survey.loader.path, &distribution, false),
+        suite(&distribution),
+        &survey.files,
+        Box::new(super::progress::indexing(output)),
+    ));
     let names = Names {
         natives: &survey.natives,
         packages: &survey.packages,
         asks: &survey.asks,
         short: &short,
         here: &here,
+        locate: &|soname, versions| locator.borrow_mut().locate(soname, versions),
     };
     let mut report = Report {
         schema: SCHEMA,
@@ -149,6 +164,9 @@ fn report(survey: &Survey, asking: Asking, caller: &ldso::Environment) -> Result
             .iter()
             .map(|unread| UnreadReport { path: short(&unread.path), cause: unread.cause.clone() }),
     );
+    let locator = locator.borrow();
+    report.notes.extend(locator.problems().iter().map(shown));
+    report.notes.extend(locator.hint().map(str::to_owned));
     add_notes(survey, &diagnosis, caller, &provided, &mut report);
     Ok(report)
 }

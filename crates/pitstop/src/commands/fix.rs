@@ -3,7 +3,7 @@
 pub(super) mod programs;
 pub(super) mod python;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -16,9 +16,10 @@ use pitstop_core::words::{Complaint, complaint};
 use pitstop_host::apply::{ApplyError, Status, Venv, status};
 use pitstop_host::environment::Environment;
 use pitstop_host::fixing::{self, Originals, PlanError};
+use pitstop_host::locating::Locator;
 use pitstop_host::programs::Programs;
 use pitstop_host::provide::{self, Interrupt};
-use pitstop_host::remedy::{Found, Record, Remedy, Search, Sources, total};
+use pitstop_host::remedy::{Found, Record, Remedy, Search, Sources, package_set, suite, total};
 use pitstop_host::survey::{Asking, Survey};
 use pitstop_host::verify::{Subject, Verdict, module_name, verify};
 use serde::Serialize;
@@ -62,6 +63,8 @@ struct ProvidedReport {
     file: String,
     from: String,
     note: String,
+    /// Who told that this package has it.
+    told_by: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -200,6 +203,15 @@ pub(super) fn search(
     output: &Output,
 ) -> Result<Remedy, CommandError> {
     let process = survey.process().map_err(target::survey_error)?;
+    let kind = package_set(&survey.loader.path, &sources.distribution, sources.nixpkgs.is_some());
+    let building = Box::new(super::progress::indexing(output));
+    let locator = Locator::new(kind, suite(&sources.distribution), &survey.files, building);
+    let locator = if sources.online && !sources.offline {
+        locator.with_update(Box::new(|| super::index::fetch_own(interrupt)))
+    } else {
+        locator
+    };
+    let locator = RefCell::new(locator);
     let mut progress = Progress::new(output);
     let search = Search {
         survey,
@@ -209,9 +221,13 @@ pub(super) fn search(
         keep_in: &mut || begun.keep_in(),
         progress: &mut |event| progress.show(&event),
         interrupt,
+        locator: &locator,
     };
     let found = search.run(known);
     progress.finish();
+    for problem in locator.borrow().problems() {
+        output.warning(problem);
+    }
     found.map_err(provider_error)
 }
 
@@ -274,6 +290,7 @@ pub(super) fn sources_of(sources: &args::Sources, survey: &Survey, offline: bool
         cache: cache.unwrap_or_else(std::env::temp_dir).join("pitstop"),
         folder,
         offline,
+        online: sources.online,
     }
 }
 
@@ -303,6 +320,7 @@ pub(super) fn report(survey: &Survey, remedy: &Remedy) -> FixReport {
         file: shown_path(&found.file),
         from: found.from.clone(),
         note: found.note.clone(),
+        told_by: found.told_by.clone(),
     });
     let unread = survey.unread.iter().map(|unread| UnreadReport {
         path: shown_path(survey.short(&unread.path)),
@@ -336,7 +354,8 @@ pub(super) fn tell_found(remedy: &Remedy, output: &Output) {
     }
     output.note(table.render().trim_end());
     for found in remedy.found.values() {
-        output.detail(&format!("{}: {}", shown(found.soname.as_slice()), shown(&found.note)));
+        let told_by = found.told_by.as_ref().map(|who| format!(", says {}", shown(who))).unwrap_or_default();
+        output.detail(&format!("{}: {}{told_by}", shown(found.soname.as_slice()), shown(&found.note)));
     }
 }
 

@@ -3,6 +3,8 @@
 mod check;
 mod doctor;
 mod fix;
+mod index;
+mod locate;
 mod patch;
 mod progress;
 mod status;
@@ -32,6 +34,8 @@ pub(crate) fn run(arguments: &Arguments) -> ExitStatus {
         Command::Try(arguments) => try_::run(arguments, json, &output),
         Command::Tree(tree) => tree::run(tree, json, arguments.speech.verbosity(), &output),
         Command::Why(why) => why::run(why, json, arguments.speech.verbosity(), &output),
+        Command::Locate(locate) => locate::run(locate, json, &output),
+        Command::Index(arguments) => index::run(arguments, json, &output),
         Command::Doctor => doctor::run(json, &output),
     };
     done.unwrap_or_else(|error| error.show(&output))

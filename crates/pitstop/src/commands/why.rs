@@ -232,6 +232,7 @@ fn candidate(candidate: &pitstop_core::locate::Candidate) -> CandidateReport {
         name: name.clone(),
         soname: candidate.soname.clone(),
         exact: candidate.exact,
+        told_by: candidate.told_by.to_string(),
     }
 }
 

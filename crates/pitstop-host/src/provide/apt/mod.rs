@@ -18,7 +18,8 @@ use pitstop_core::locate::{Class, Suite};
 use super::child::{self, Finished, Stream};
 use super::host::Places;
 use super::{
-    Context, Cost, Error, Event, Outcome, Provider, Provision, Refused, Want, closure, fitting, soname_of,
+    Context, Cost, Error, Event, Interrupt, Outcome, Provider, Provision, Refused, Want, closure, fitting,
+    soname_of,
 };
 use unpack::Pool;
 use words::{Install, Solution};
@@ -441,6 +442,23 @@ fn download(command: &mut Command, cost: &mut Cost, context: &mut Context<'_>) -
         }
     })?;
     if finished.status.success() { Ok(()) } else { Err(failed("apt-get", &finished)) }
+}
+
+/// Runs an `apt-get update` that may succeed without having fetched anything; what it says is an error only where it fails.
+pub(crate) fn update(
+    command: &mut Command,
+    progress: &mut dyn FnMut(Event),
+    interrupt: &Interrupt,
+) -> Result<(), Error> {
+    let finished = child::run(command, MISSING_HINT, interrupt, &mut |stream, line| {
+        let line = String::from_utf8_lossy(line);
+        if stream == Stream::Output
+            && let Some(rest) = line.strip_prefix("Get:").and_then(|rest| rest.split_once(' '))
+        {
+            progress(Event::Downloading(rest.1.trim().to_owned()));
+        }
+    })?;
+    if finished.status.success() { Ok(()) } else { Err(failed("apt-get update", &finished)) }
 }
 
 fn succeed(command: &mut Command, context: &mut Context<'_>) -> Result<Finished, Error> {

@@ -84,7 +84,7 @@ pub(super) fn report(
         laid.add(wheel, &python.extension_suffixes).map_err(failed)?;
     }
     let survey = Survey::of_wheels(&mut laid, &python, asking).map_err(target::survey_error)?;
-    let mut report = super::report(&survey, asking, &super::caller_environment())?;
+    let mut report = super::report(&survey, asking, &super::caller_environment(), output)?;
     report.environment = match paths {
         [(_, path)] => shown(path.as_os_str().as_encoded_bytes()),
         paths => format!("{} files", paths.len()),

@@ -1,0 +1,120 @@
+//! nix-index's databases as files: written, read, and read where they are broken.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use pitstop_core::index::{Entry, Node, Origin, Package, StorePath};
+use pitstop_host::index::database::{Error, Reader, Writer};
+
+fn package(number: usize) -> Package {
+    Package {
+        path: StorePath {
+            store_dir: "/nix/store".into(),
+            hash: format!("{number:032}"),
+            name: format!("package-{number}"),
+        },
+        origin: Origin {
+            attribute: format!("package{number}"),
+            output: "out".into(),
+            toplevel: !number.is_multiple_of(3),
+            system: Some("x86_64-linux".into()),
+        },
+    }
+}
+
+/// So many files, which share more and less of their paths.
+fn entries(number: usize, files: usize) -> Vec<Entry> {
+    let file = |at: usize| Entry {
+        path: format!("/lib/{:x}/file-{at}", at.wrapping_mul(2_654_435_761) >> 7).into(),
+        node: Node::Regular { size: (at * number) as u64, executable: at.is_multiple_of(2) },
+    };
+    (0..files).map(file).collect()
+}
+
+type Packages = Vec<(Package, Vec<Entry>)>;
+
+fn write(path: &Path, packages: &[(Package, Vec<Entry>)]) {
+    let mut writer = Writer::create(path, 3, 0).unwrap();
+    for (package, entries) in packages {
+        writer.add(package, entries).unwrap();
+    }
+    assert_eq!(writer.finish().unwrap(), fs::metadata(path).unwrap().len());
+}
+
+fn read(path: &Path) -> (Packages, Result<(), Error>) {
+    let mut packages = Vec::new();
+    let reader = match Reader::open(path) {
+        Ok(reader) => reader,
+        Err(error) => return (packages, Err(error)),
+    };
+    let ended = reader.for_each(
+        |_| true,
+        |package, entries| {
+            packages.push((package.clone(), std::mem::take(entries)));
+            ControlFlow::Continue(())
+        },
+    );
+    (packages, ended)
+}
+
+#[test]
+fn what_was_written_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("files");
+    let long = Entry { path: format!("/{}", "n".repeat(400_000)).into(), node: Node::Directory { size: 0 } };
+    let mut packages: Packages = (0..400).map(|number| (package(number), entries(number, 100))).collect();
+    // Longer than any block on its way.
+    packages[200].1.push(long);
+    write(&path, &packages);
+    let (found, ended) = read(&path);
+    ended.unwrap();
+    assert!(found == packages, "{} packages", found.len());
+}
+
+#[test]
+fn reading_ends_where_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("files");
+    let packages: Packages = (0..400).map(|number| (package(number), entries(number, 100))).collect();
+    write(&path, &packages);
+    let mut seen = 0;
+    let each = |_: &Package, _: &mut Vec<Entry>| {
+        seen += 1;
+        if seen == 7 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    Reader::open(&path).unwrap().for_each(|_| true, each).unwrap();
+    assert_eq!(seen, 7);
+}
+
+#[test]
+fn a_database_that_is_not_finished_leaves_the_old_one_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("files");
+    write(&path, &[(package(1), entries(1, 3))]);
+    let mut writer = Writer::create(&path, 3, 1).unwrap();
+    writer.add(&package(2), &entries(2, 3)).unwrap();
+    drop(writer);
+    assert_eq!(read(&path).0, [(package(1), entries(1, 3))]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file was left");
+}
+
+#[test]
+fn a_damaged_stream_gives_what_stood_before_the_damage_and_says_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("files");
+    let packages: Packages = (0..400).map(|number| (package(number), entries(number, 100))).collect();
+    write(&path, &packages);
+    let whole = fs::read(&path).unwrap();
+    let half = whole.len() / 2;
+    let mut torn = whole.clone();
+    torn[half..half + 64].fill(0xff);
+    for (bytes, what) in [(&whole[..half], "cut off"), (&torn[..], "torn")] {
+        fs::write(&path, bytes).unwrap();
+        let (found, ended) = read(&path);
+        assert!(!found.is_empty() && packages.starts_with(&found), "{what}: {}", found.len());
+        let Err(Error::Packed { offset, unpacked, .. }) = ended else { panic!("{what}: {ended:?}") };
+        let near = (half - half / 4) as u64..=(whole.len()) as u64;
+        assert!(near.contains(&offset) && unpacked > offset, "{what}: {offset} of {}", whole.len());
+    }
+}
