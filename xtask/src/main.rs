@@ -17,6 +17,8 @@ cargo xtask CHORE
   test           install what the tests need, then check the format, lint, and run every test
   bench check    time `pitstop check` beside what else there is, and write docs/performance.md;
                  --tree VENV measures that environment, --rounds N so many times
+  bench locate   compare `pitstop locate` with nix-locate, time both, and write docs/performance.md;
+                 --peer nix-locate=PATH; --database FOLDER, else one is made from Contents of --mirror URL
   nixbox [CMD…]  run a command, or a shell, in the NixOS-like root
 ";
 

@@ -87,6 +87,7 @@ fn stages_use_only_those_before_them() {
         ),
         ("ldso", &["crate::diagnose", "crate::locate", "crate::targets", "crate::plan", "crate::report"]),
         ("locate", &["crate::ldso", "crate::diagnose", "crate::targets", "crate::plan", "crate::report"]),
+        ("index", &["crate::ldso", "crate::diagnose", "crate::targets", "crate::plan", "crate::report"]),
         ("targets", &["crate::ldso", "crate::diagnose", "crate::locate", "crate::plan", "crate::report"]),
         ("plan", &["crate::ldso", "crate::diagnose", "crate::locate", "crate::targets", "crate::report"]),
         ("diagnose", &["crate::locate", "crate::plan", "crate::report"]),

@@ -1,7 +1,9 @@
-//! `cargo xtask bench check`: how fast `pitstop check` is, beside what people use today and what no program can do without.
+//! How fast pitstop is, beside what people use today and what no program can do without: `bench check` here,
+//! `bench locate` in its own file.
 
 mod contest;
 mod hook;
+mod locate;
 mod report;
 mod tree;
 
@@ -24,7 +26,8 @@ pub(crate) fn run_words(words: &[OsString]) -> Result<()> {
     match words.as_slice() {
         ["measure", command] => contest::measure(command),
         ["check", options @ ..] => check(&Options::parse(options)?),
-        _ => bail!("cargo xtask bench check [--tree VENV] [--rounds N]"),
+        ["locate", options @ ..] => locate::run_words(options),
+        _ => bail!("cargo xtask bench check|locate, see cargo xtask"),
     }
 }
 

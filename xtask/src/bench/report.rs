@@ -11,9 +11,6 @@ use super::hook::Misses;
 use super::named;
 use super::tree::Size;
 
-const BEGIN: &str = "<!-- cargo xtask bench check: begin -->\n";
-const END: &str = "<!-- cargo xtask bench check: end -->\n";
-
 pub(super) struct Report {
     pub(super) size: Size,
     pub(super) rounds: usize,
@@ -24,13 +21,18 @@ pub(super) struct Report {
 
 /// Prints the report, and puts it into the page.
 pub(super) fn write(report: &Report) -> Result<()> {
-    let text = text(report)?;
+    put("check", &text(report)?)
+}
+
+/// Prints a text, and puts it into the page between the markers of that bench.
+pub(super) fn put(bench: &str, text: &str) -> Result<()> {
     println!("{text}");
+    let [begin, end] = ["begin", "end"].map(|edge| format!("<!-- cargo xtask bench {bench}: {edge} -->\n"));
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.md");
     let old = std::fs::read_to_string(&page).with_context(|| page.display().to_string())?;
-    let (head, rest) = old.split_once(BEGIN).context("the page has no marker to begin at")?;
-    let (_, tail) = rest.split_once(END).context("the page has no marker to end at")?;
-    Ok(std::fs::write(&page, format!("{head}{BEGIN}\n{text}\n{END}{tail}"))?)
+    let (head, rest) = old.split_once(&begin).context("the page has no marker to begin at")?;
+    let (_, tail) = rest.split_once(&end).context("the page has no marker to end at")?;
+    Ok(std::fs::write(&page, format!("{head}{begin}\n{text}\n{end}{tail}"))?)
 }
 
 fn text(report: &Report) -> Result<String> {
@@ -77,7 +79,7 @@ fn table(figures: &[Figures], one: &Figures) -> Result<String> {
 }
 
 /// What ran: processor, kernel and the versions of the contestants, each in one line of its own words.
-fn machine() -> String {
+pub(super) fn machine() -> String {
     let first = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().ok();
         let text = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
