@@ -290,7 +290,8 @@ fn a_reader_that_goes_away_ends_it_quietly() {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "\"$0\" locate --no-group / | head -n 1"]).arg(env!("CARGO_BIN_EXE_pitstop"));
     let output = command.env("NIX_INDEX_DATABASE", folder.path()).output().unwrap();
-    assert_eq!((output.stdout.iter().filter(|byte| **byte == b'\n').count(), output.stderr.len()), (1, 0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((text.lines().count(), output.stderr.len()), (1, 0));
 }
 
 #[test]

@@ -6,9 +6,9 @@ use super::*;
 struct Numbers(u64);
 
 impl Numbers {
-    fn below(&mut self, limit: u64) -> u64 {
+    fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
+        usize::try_from(self.0 >> 33).unwrap() % limit
     }
 }
 
@@ -16,7 +16,7 @@ fn packages(seed: u64) -> Vec<(Package, Vec<Entry>)> {
     let mut numbers = Numbers(seed);
     let name = |numbers: &mut Numbers| {
         let words = ["lib", "/", "z", ".so", ".1", "bin", "zz", "é", "/share", "a"];
-        (0..=numbers.below(5)).map(|_| words[numbers.below(10) as usize]).collect::<String>()
+        (0..=numbers.below(5)).map(|_| words[numbers.below(10)]).collect::<String>()
     };
     (0..=numbers.below(6))
         .map(|number| {
@@ -113,14 +113,14 @@ fn a_search_gives_what_looking_at_each_path_gives() {
         "(?s).z",
     ];
     let mut found = 0;
-    for seed in 0..3000 {
-        let packages = packages(seed);
+    for seed in 0..3000_usize {
+        let packages = packages(seed as u64);
         let mut stream = Vec::new();
         for (package, entries) in &packages {
             write(package, entries, &mut stream).unwrap();
         }
-        let mut numbers = Numbers(seed ^ 0x5eed);
-        let mut chance = |of: u64| numbers.below(of) == 0;
+        let mut numbers = Numbers(seed as u64 ^ 0x5eed);
+        let mut chance = |of: usize| numbers.below(of) == 0;
         let regex = chance(2);
         let words: &[&str] = if regex { &expressions } else { &patterns };
         let options = Options {
@@ -132,13 +132,13 @@ fn a_search_gives_what_looking_at_each_path_gives() {
             kinds: if chance(3) { vec![Kind::Directory, Kind::Executable] } else { Vec::new() },
             no_group: chance(2),
             all: chance(2),
-            patterns: vec![words[seed as usize % words.len()].into()]
+            patterns: vec![words[seed % words.len()].into()]
                 .into_iter()
-                .chain(chance(3).then(|| words[seed as usize / 7 % words.len()].into()))
+                .chain(chance(3).then(|| words[seed / 7 % words.len()].into()))
                 .collect(),
         };
         let query = Query::new(options.clone()).unwrap();
-        for piece in [1 + seed as usize % 50, stream.len()] {
+        for piece in [1 + seed % 50, stream.len()] {
             let (answers, ended) = search(&query, &stream, piece);
             assert_eq!(ended, Ok(()));
             assert_eq!(answers, one_by_one(&options, &packages), "{seed}: {options:?}");
@@ -190,14 +190,14 @@ fn broken_streams_end_without_a_panic_and_are_read_alike_by_both_readers() {
         }
         let mut numbers = Numbers(seed);
         for _ in 0..=numbers.below(3) {
-            let at = numbers.below(stream.len() as u64) as usize;
+            let at = numbers.below(stream.len());
             match numbers.below(3) {
-                0 => stream[at] = numbers.below(256) as u8,
+                0 => stream[at] = u8::try_from(numbers.below(256)).unwrap(),
                 1 => stream.truncate(at.max(1)),
                 _ => drop(stream.drain(at..(at + 3).min(stream.len() - 1).max(at))),
             }
         }
-        let (_, ended) = search(&query, &stream, 1 + numbers.below(40) as usize);
+        let (_, ended) = search(&query, &stream, 1 + numbers.below(40));
         let mut reader = database::Reader::default();
         let read = reader.feed(&stream, |_| true, |_, _| ControlFlow::Continue(()));
         let by_reader = read.and_then(|read| reader.finish(&stream[read..]));
