@@ -1,5 +1,7 @@
 //! nix-index's databases as files: written, read, and read where they are broken.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
