@@ -20,6 +20,8 @@ cargo xtask CHORE
   bench shim     time the loader shim, and write docs/performance.md; --peer NAME=SHIM races another beside it,
                  --rounds N starts each so many times
   bench index    index made-up binary caches of up to 100,000 packages, and write docs/performance.md
+  bench locate   compare `pitstop locate` with nix-locate, time both, and write docs/performance.md;
+                 --peer nix-locate=PATH; --database FOLDER, else one is made from Contents of --mirror URL
   nixbox [CMD…]  run a command, or a shell, in the NixOS-like root
 ";
 

@@ -163,6 +163,7 @@ fn stages_use_only_those_before_them() {
                 "crate::report",
             ],
         ),
+        ("index", &["crate::ldso", "crate::diagnose", "crate::targets", "crate::plan", "crate::report"]),
         ("diagnose", &["crate::locate", "crate::plan", "crate::report"]),
     ];
     for (module, words) in may_not {

@@ -29,7 +29,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             files.entry(name).or_default().push(path.strip_prefix("usr/").unwrap_or(path));
         }
     }
-    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+    let threads =
+        std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
     let mut writer = Writer::create(Path::new(out), level.parse()?, threads)?;
     let (packages, mut entries) = (files.len(), 0);
     for (name, files) in files {
@@ -112,7 +113,7 @@ fn list(files: &[&str]) -> Vec<Entry> {
 fn node(path: &str) -> Node {
     let name = path.rsplit('/').next().unwrap_or(path);
     match number(path) % 64 {
-        _ if name.ends_with(".so") => Node::Symlink { target: format!("{name}.1").into() },
+        _ if name.as_bytes().ends_with(b".so") => Node::Symlink { target: format!("{name}.1").into() },
         0 => Node::Symlink { target: format!("../{name}").into() },
         size => Node::Regular {
             size: number(name) % (1 << (size % 24)),

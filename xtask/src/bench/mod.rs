@@ -1,8 +1,10 @@
-//! `cargo xtask bench`. Of `check`: how fast `pitstop check` is, beside what people use today and what no program can do without.
+//! How fast pitstop is, beside what people use today and what no program can do without: `bench check` here, the others in
+//! their own files.
 
 mod contest;
 mod hook;
 mod index;
+mod locate;
 mod report;
 mod shim;
 mod tree;
@@ -27,11 +29,9 @@ pub(crate) fn run_words(words: &[OsString]) -> Result<()> {
         ["measure", command] => contest::measure(command),
         ["index"] => index::run(),
         ["check", options @ ..] => check(&Options::parse(options)?),
+        ["locate", options @ ..] => locate::run_words(options),
         ["shim", options @ ..] => shim::run_words(options),
-        _ => bail!(
-            "cargo xtask bench check [--tree VENV] [--rounds N], cargo xtask bench index, or {}",
-            shim::USAGE
-        ),
+        _ => bail!("cargo xtask bench check|index|locate|shim, see cargo xtask"),
     }
 }
 
