@@ -2,16 +2,18 @@
 //!
 //! Everything that touches the world is here, and nothing here decides what is wrong: that is `pitstop_core`'s.
 
-mod answers;
+pub mod answers;
 pub mod apply;
 pub mod child;
 pub mod environment;
 pub mod files;
 pub mod fixing;
 pub mod installed;
+pub mod lend;
 pub mod loader;
 pub mod machine;
 mod metadata;
+pub mod namespace;
 pub mod provide;
 pub mod python;
 mod reading;

@@ -3,6 +3,7 @@
 //! The order is fixed: the environment's own wheels, Python's own libraries, the machine, then a package set. One process
 //! has one `libssl.so.3`, so what is nearest to the process comes first.
 
+mod asking;
 mod record;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,12 +15,11 @@ use pitstop_core::files::{Files, Opened};
 use pitstop_core::ldso::{Process, no_fallback};
 use pitstop_core::locate::{Candidate, Distribution, Suite, locate};
 
-use crate::provide::apt::Apt;
 use crate::provide::host::{self, Places};
-use crate::provide::nix::{Nix, PackageSet};
 use crate::provide::{Context, Cost, Error, Event, Interrupt, Outcome, Provider, Provision, Refused, Want};
 use crate::survey::Survey;
 
+pub use asking::{apt, ask_all, asks_nix, nix};
 pub use record::{Kept, Record, RecordError};
 
 /// Rounds of looking for what libraries that were found lack themselves. Real closures end after three or four.
@@ -241,34 +241,16 @@ impl Search<'_> {
     /// The package sets to ask. A Python from a store fits to libraries from a store, one from a distribution to the
     /// distribution's; naming a package set settles it.
     fn package_sets(&self) -> &'static [&'static str] {
-        let from_store = self.survey.loader.path.starts_with("/nix/store")
-            || std::fs::canonicalize(&self.survey.loader.path)
-                .is_ok_and(|path| path.starts_with("/nix/store"));
-        let debian = matches!(self.sources.distribution, Distribution::Debian(_));
-        let asks_nix = from_store || self.sources.nixpkgs.is_some() || !debian;
-        if asks_nix { &["nix"] } else { &["apt"] }
+        if asks_nix(&self.survey.loader.path, self.sources) { &["nix"] } else { &["apt"] }
     }
 
     fn nix(&mut self, wants: &[Want]) -> Result<Outcome, Error> {
-        let sources = self.sources;
-        let set =
-            PackageSet::choose(sources.nixpkgs.as_deref(), &sources.folder, sources.project.as_deref())?;
-        let nix = Nix { set, roots: (self.keep_in)()?.join("roots"), environment: Vec::new() };
+        let nix = nix(self.sources, &(self.keep_in)()?)?;
         self.ask(|context| nix.provide(wants, context))
     }
 
     fn apt(&mut self, wants: &[Want]) -> Result<Outcome, Error> {
-        let suite = match self.sources.distribution {
-            Distribution::Debian(suite) => suite,
-            _ => Suite::Debian13,
-        };
-        let apt = Apt {
-            suite,
-            cache: self.sources.cache.join("apt"),
-            destination: (self.keep_in)()?.join("apt"),
-            host: None,
-            environment: Vec::new(),
-        };
+        let apt = apt(self.sources, &(self.keep_in)()?);
         if self.sources.system {
             let target = self.survey.loader.target;
             let mut look_again = |wants: &[Want]| {

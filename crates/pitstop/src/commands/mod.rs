@@ -3,7 +3,9 @@
 mod check;
 mod doctor;
 mod fix;
+mod launch;
 mod progress;
+mod run;
 mod status;
 mod target;
 mod tree;
@@ -28,6 +30,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitStatus {
         Command::Undo(undo) => undo::run(undo, json, &output),
         Command::Status(environment) => status::run(environment, json, &output),
         Command::Try(arguments) => try_::run(arguments, json, &output),
+        Command::Run(run) => run::run(run, json, &output),
         Command::Tree(tree) => tree::run(tree, json, arguments.speech.verbosity(), &output),
         Command::Why(why) => why::run(why, json, arguments.speech.verbosity(), &output),
         Command::Doctor => doctor::run(json, &output),
