@@ -72,7 +72,7 @@ in
   runCommandLocal = runCommand;
   runCommandNoCC = runCommand;
   stdenvNoCC = stdenv;
-  gcc = stdenv.cc;
+  gcc = all.gcc // { cc = all."stdenv.cc.cc"; };
   gcc-unwrapped = all."stdenv.cc.cc";
   libgcc = all."nixbox.libgcc";
   bashInteractive = all.bash;

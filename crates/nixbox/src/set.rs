@@ -18,6 +18,7 @@ const FILES: &[(&str, &str)] = &[
     ("derive.nix", include_str!("../nix/derive.nix")),
     ("facts.nix", include_str!("../nix/facts.nix")),
     ("flake.nix", include_str!("../nix/flake.nix")),
+    ("gcc.sh", include_str!("../nix/gcc.sh")),
     ("glibc.sh", include_str!("../nix/glibc.sh")),
     ("lib.nix", include_str!("../nix/lib.nix")),
     ("loader.pl", include_str!("../nix/loader.pl")),
@@ -27,6 +28,7 @@ const FILES: &[(&str, &str)] = &[
     ("setup.sh", include_str!("../nix/setup.sh")),
     ("tools.nix", include_str!("../nix/tools.nix")),
     ("unit.sh", include_str!("../nix/unit.sh")),
+    ("which.sh", include_str!("../nix/which.sh")),
     ("nix-renames.tsv", RENAMES),
 ];
 

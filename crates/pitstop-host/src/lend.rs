@@ -16,7 +16,7 @@ use crate::provide;
 use crate::survey::SurveyError;
 
 pub use kept::{decode, encode, recall};
-pub use lender::{Lender, keeping_place, own_loader};
+pub use lender::{Lender, digest, keeping_place, own_loader};
 
 /// What a command gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Lent {
     /// Everything that this rests on besides what it was made from: when some of it is gone, it must be made anew.
     pub fn sources(&self) -> impl Iterator<Item = &PathBuf> {
         let shown = self.changes.iter().filter_map(|change| match &change.node {
-            Node::Show(source) => Some(source),
+            Node::Show(source) | Node::Same(source) => Some(source),
             Node::Link(to) if to.is_absolute() => Some(to),
             Node::Link(_) | Node::Linked(_) => None,
         });

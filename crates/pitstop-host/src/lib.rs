@@ -6,6 +6,7 @@ pub mod answers;
 pub mod apply;
 pub mod child;
 pub mod environment;
+pub mod fhs;
 pub mod files;
 pub mod fixing;
 pub mod installed;

@@ -27,6 +27,8 @@ pub enum Node {
     Link(PathBuf),
     /// Another file or folder of this machine, read-only.
     Show(PathBuf),
+    /// Another folder of this machine with all that is mounted in it, as it is.
+    Same(PathBuf),
     /// The folder as it is, its entries being links into this folder that shows it. For folders of very many entries.
     Linked(PathBuf),
 }

@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Try(Try),
     /// Run one command with the libraries that it lacks, changing nothing
     Run(Run),
+    /// Run one command in a root that has /usr/lib, /usr/bin and /usr/include, made of packages
+    Fhs(Fhs),
     /// Show the libraries that a file loads, each with the rule that found it
     Tree(Tree),
     /// Show every chain from a package to a library
@@ -194,6 +196,30 @@ pub(crate) struct Run {
         required_unless_present = "print_env",
         value_name = "CMD"
     )]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Options of `fhs`.
+#[derive(Args, Debug)]
+pub(crate) struct Fhs {
+    /// A package, a soname, a file or an environment to be looked at; beside those of `[tool.pitstop.fhs]`
+    #[arg(long, value_name = "PKG")]
+    pub(crate) with: Vec<String>,
+
+    /// Write the equivalent buildFHSEnv to NAME.nix, and run nothing
+    #[arg(long, value_name = "NAME")]
+    pub(crate) export: Option<String>,
+
+    /// The package set to take packages from, as `fix --nixpkgs` takes it
+    #[arg(long, value_name = "NIXPKGS")]
+    pub(crate) nixpkgs: Option<String>,
+
+    /// What an earlier start of this program has found out
+    #[arg(long, hide = true)]
+    pub(crate) handed_over: Option<String>,
+
+    /// The command and its arguments [default: that of `[tool.pitstop.fhs]`, else $SHELL, else bash]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
 }
 

@@ -11,6 +11,7 @@ use crate::namespace::{Change, Node};
 const LINK: &[u8] = b"link";
 const SHOW: &[u8] = b"show";
 const LINKED: &[u8] = b"linked";
+const SAME: &[u8] = b"same";
 
 /// The fields of what was lent.
 #[must_use]
@@ -23,6 +24,7 @@ pub fn encode(lent: &Lent) -> Vec<Vec<u8>> {
             Node::Link(to) => (LINK, to),
             Node::Show(source) => (SHOW, source),
             Node::Linked(seen_at) => (LINKED, seen_at),
+            Node::Same(source) => (SAME, source),
         };
         fields.extend([kind.to_vec(), path(&change.path), path(to)]);
     }
@@ -42,6 +44,7 @@ pub fn decode(fields: &[Vec<u8>]) -> Option<Lent> {
             LINK => Node::Link(to),
             SHOW => Node::Show(to),
             LINKED => Node::Linked(to),
+            SAME => Node::Same(to),
             _ => return None,
         };
         Some(Change { path: path(at), node })
@@ -73,6 +76,7 @@ mod tests {
                 change("/lib64/ld.so", Node::Link("/a".into())),
                 change("/b", Node::Show("/c".into())),
                 change("/etc", Node::Linked("/.e".into())),
+                change("/.e", Node::Same("/etc".into())),
             ],
             farm: Some("/f".into()),
             loader: None,

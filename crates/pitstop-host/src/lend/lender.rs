@@ -65,7 +65,7 @@ pub fn keeping_place<'p>(
 }
 
 /// A name for a question: 32 hexadecimal digits.
-pub(crate) fn digest<'p>(parts: impl IntoIterator<Item = &'p OsStr>) -> String {
+pub fn digest<'p>(parts: impl IntoIterator<Item = &'p OsStr>) -> String {
     let mut hasher = Sha256::new();
     for part in parts {
         hasher.update((part.len() as u64).to_le_bytes());
@@ -294,6 +294,11 @@ impl<'a> Lender<'a> {
             NewEntry::plain(soname.as_bstr(), file.as_os_str().as_bytes().as_bstr(), kind)
         }));
         Ok(cache::write(&entries, loader.target.encoding, GENERATOR)?)
+    }
+
+    /// What was found, what nobody gave, and on what it rests; for those who lay it out themselves.
+    pub fn into_found(self) -> (BTreeMap<BString, PathBuf>, Vec<String>, BTreeSet<PathBuf>) {
+        (self.found, self.troubles, self.witnesses)
     }
 
     /// Writes everything down, and says how it is to be seen.

@@ -131,6 +131,10 @@ fn make(
                 }
                 show(source, &target)?;
             }
+            Node::Same(source) => {
+                mkdir(&target, Mode::from_raw_mode(0o755)).map_err(at(&target))?;
+                mount_bind_recursive(source, &target).map_err(at(source))?;
+            }
             Node::Linked(seen_at) => linked(old, name, seen_at, &target, below)?,
         }
     }

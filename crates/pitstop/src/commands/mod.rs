@@ -2,6 +2,7 @@
 
 mod check;
 mod doctor;
+mod fhs;
 mod fix;
 mod launch;
 mod progress;
@@ -30,6 +31,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitStatus {
         Command::Undo(undo) => undo::run(undo, json, &output),
         Command::Status(environment) => status::run(environment, json, &output),
         Command::Try(arguments) => try_::run(arguments, json, &output),
+        Command::Fhs(fhs) => fhs::run(fhs, &output),
         Command::Run(run) => run::run(run, json, &output),
         Command::Tree(tree) => tree::run(tree, json, arguments.speech.verbosity(), &output),
         Command::Why(why) => why::run(why, json, arguments.speech.verbosity(), &output),
