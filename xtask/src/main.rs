@@ -17,6 +17,7 @@ cargo xtask CHORE
   test           install what the tests need, then check the format, lint, and run every test
   bench check    time `pitstop check` beside what else there is, and write docs/performance.md;
                  --tree VENV measures that environment, --rounds N so many times
+  bench fhs      time a start in `pitstop fhs` beside bwrap and a wrapper like buildFHSEnv's; --rounds N
   nixbox [CMD…]  run a command, or a shell, in the NixOS-like root
 ";
 

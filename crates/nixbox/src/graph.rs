@@ -79,7 +79,6 @@ const PROGRAMS: &[(&str, &[&str])] = &[
             "libmpdec3",
         ],
     ),
-    ("which", &["debianutils"]),
 ];
 
 /// Packages for tests of refusals, each a library that could be built.

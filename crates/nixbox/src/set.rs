@@ -28,7 +28,6 @@ const FILES: &[(&str, &str)] = &[
     ("setup.sh", include_str!("../nix/setup.sh")),
     ("tools.nix", include_str!("../nix/tools.nix")),
     ("unit.sh", include_str!("../nix/unit.sh")),
-    ("which.sh", include_str!("../nix/which.sh")),
     ("nix-renames.tsv", RENAMES),
 ];
 

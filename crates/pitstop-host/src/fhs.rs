@@ -19,7 +19,7 @@ use pitstop_core::locate::locate;
 use serde::Deserialize;
 
 use crate::files::SystemFiles;
-use crate::lend::{LendError, Lender, Lent};
+use crate::lend::{LendError, Lender, Lent, is_soname};
 use crate::namespace::{Change, Node};
 use crate::provide::{self, Context};
 use crate::{loader, remedy};
@@ -146,10 +146,6 @@ pub fn attributes(names: &[String]) -> Result<Vec<String>, LendError> {
         }
     }
     Ok(attributes)
-}
-
-fn is_soname(name: &str) -> bool {
-    name.ends_with(".so") || name.contains(".so.")
 }
 
 /// Makes a root of the packages that are named, and of what the files and environments among `names` lack.

@@ -18,6 +18,11 @@ use crate::survey::SurveyError;
 pub use kept::{decode, encode, recall};
 pub use lender::{Lender, digest, keeping_place, own_loader};
 
+/// Whether a name is that of a library rather than of a package: sonames have `.so` at the end or before their version.
+pub(crate) fn is_soname(name: &str) -> bool {
+    name.strip_suffix(".so").is_some() || name.contains(".so.")
+}
+
 /// What a command gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lent {

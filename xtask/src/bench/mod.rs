@@ -1,6 +1,7 @@
 //! `cargo xtask bench check`: how fast `pitstop check` is, beside what people use today and what no program can do without.
 
 mod contest;
+mod fhs;
 mod hook;
 mod report;
 mod tree;
@@ -24,7 +25,9 @@ pub(crate) fn run_words(words: &[OsString]) -> Result<()> {
     match words.as_slice() {
         ["measure", command] => contest::measure(command),
         ["check", options @ ..] => check(&Options::parse(options)?),
-        _ => bail!("cargo xtask bench check [--tree VENV] [--rounds N]"),
+        ["fhs", options @ ..] => fhs::run(Options::parse(options)?.rounds),
+        ["fhs-inside", rest @ ..] => fhs::inside(rest),
+        _ => bail!("cargo xtask bench check [--tree VENV] [--rounds N], or bench fhs [--rounds N]"),
     }
 }
 

@@ -11,9 +11,6 @@ use super::hook::Misses;
 use super::named;
 use super::tree::Size;
 
-const BEGIN: &str = "<!-- cargo xtask bench check: begin -->\n";
-const END: &str = "<!-- cargo xtask bench check: end -->\n";
-
 pub(super) struct Report {
     pub(super) size: Size,
     pub(super) rounds: usize,
@@ -24,13 +21,18 @@ pub(super) struct Report {
 
 /// Prints the report, and puts it into the page.
 pub(super) fn write(report: &Report) -> Result<()> {
-    let text = text(report)?;
+    put("check", &text(report)?)
+}
+
+/// Prints figures, and puts them into the page between the markers of that chore.
+pub(super) fn put(chore: &str, text: &str) -> Result<()> {
     println!("{text}");
+    let [begin, end] = ["begin", "end"].map(|word| format!("<!-- cargo xtask bench {chore}: {word} -->\n"));
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.md");
     let old = std::fs::read_to_string(&page).with_context(|| page.display().to_string())?;
-    let (head, rest) = old.split_once(BEGIN).context("the page has no marker to begin at")?;
-    let (_, tail) = rest.split_once(END).context("the page has no marker to end at")?;
-    Ok(std::fs::write(&page, format!("{head}{BEGIN}\n{text}\n{END}{tail}"))?)
+    let (head, rest) = old.split_once(&begin).context("the page has no marker to begin at")?;
+    let (_, tail) = rest.split_once(&end).context("the page has no marker to end at")?;
+    Ok(std::fs::write(&page, format!("{head}{begin}\n{text}\n{end}{tail}"))?)
 }
 
 fn text(report: &Report) -> Result<String> {
@@ -43,9 +45,9 @@ fn text(report: &Report) -> Result<String> {
         "\n{native_files} native files among {files}, {gigabytes:.1} GB; {} rounds, all in turn, warm.\n",
         report.rounds
     )?;
-    text += &table(large, named(large, "check`")?)?;
+    text += &table(large, named(large, "check`")?, "`check`")?;
     writeln!(text, "\nA small environment (numpy, pandas, pyodbc), fixed:\n")?;
-    text += &table(small, named(small, "check`")?)?;
+    text += &table(small, named(small, "check`")?, "`check`")?;
     let (without, with) = (named(small, "without")?, named(small, "with it")?);
     writeln!(
         text,
@@ -59,10 +61,10 @@ fn text(report: &Report) -> Result<String> {
     Ok(text)
 }
 
-fn table(figures: &[Figures], one: &Figures) -> Result<String> {
-    let mut text = String::from(
-        "| | median, ms | least, ms | middle half within, ms | processor, ms | peak, MiB | times `check` | runs |\n\
-         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+pub(super) fn table(figures: &[Figures], one: &Figures, name: &str) -> Result<String> {
+    let mut text = format!(
+        "| | median, ms | least, ms | middle half within, ms | processor, ms | peak, MiB | times {name} | runs |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
     );
     for figures in figures {
         let Figures { name, runs, median_ms, least_ms, spread_ms, processor_ms, peak_mib } = figures;
@@ -77,7 +79,7 @@ fn table(figures: &[Figures], one: &Figures) -> Result<String> {
 }
 
 /// What ran: processor, kernel and the versions of the contestants, each in one line of its own words.
-fn machine() -> String {
+pub(super) fn machine() -> String {
     let first = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().ok();
         let text = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();

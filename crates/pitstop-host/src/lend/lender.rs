@@ -234,7 +234,7 @@ impl<'a> Lender<'a> {
         }
         let own = Arc::new(own_loader()?);
         self.loaders.insert(own.path.clone(), own.clone());
-        if name.ends_with(".so") || name.contains(".so.") {
+        if super::is_soname(name) {
             let before = self.found.len();
             self.ask(&[want(name, BTreeSet::new(), &own)], &own)?;
             if self.found.len() == before && !self.found.contains_key(name.as_bytes().as_bstr()) {
