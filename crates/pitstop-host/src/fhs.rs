@@ -189,6 +189,11 @@ pub fn make(names: &[String], mut lender: Lender<'_>) -> Result<Made, LendError>
     for (soname, file) in found {
         tree.add_link("lib", OsStr::from_bytes(&soname).to_owned(), file);
     }
+    // What every program may start, and not every bash has.
+    let bash = tree.links("bin").find(|(name, _)| *name == "bash").map(|(_, file)| file.clone());
+    if let Some(bash) = bash {
+        tree.add_link("bin", "sh".into(), bash);
+    }
     let mut etc = Tree::default();
     for path in &paths {
         etc.add("etc", &path.join("etc")).map_err(io)?;

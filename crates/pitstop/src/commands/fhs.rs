@@ -29,9 +29,9 @@ pub(super) fn run(fhs: &Fhs, output: &Output) -> Done {
     let settings = settings.unwrap_or_default();
     let mut names = fhs.with.clone();
     let beside = project.as_deref().and_then(Path::parent).unwrap_or(Path::new("/"));
-    names.extend(settings.packages.iter().map(|name| match name.contains('/') {
-        true => beside.join(name).display().to_string(),
-        false => name.clone(),
+    names.extend(settings.packages.iter().map(|name| {
+        // A path in a file is one from where the file lies.
+        if name.contains('/') { beside.join(name).display().to_string() } else { name.clone() }
     }));
     if let Some(name) = &fhs.export {
         return export(name, &names, &settings, output);

@@ -143,7 +143,13 @@ pub(super) fn lend_error(error: lend::LendError) -> CommandError {
 /// What a provider says to do; but nothing is written into an environment here.
 pub(super) fn state_hint(error: &ProvideError) -> String {
     let denied = |error: &io::Error| {
-        matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+        matches!(
+            error.kind(),
+            io::ErrorKind::ReadOnlyFilesystem
+                | io::ErrorKind::PermissionDenied
+                | io::ErrorKind::NotFound
+                | io::ErrorKind::NotADirectory
+        )
     };
     match error {
         ProvideError::Io(error) if denied(error) => {

@@ -70,13 +70,13 @@ fn the_command_keeps_its_status_its_folder_and_its_descriptors() {
     let root = Root::with(&["numpy==1.26.2"], false);
     let run = "pitstop run --for ../npenv --";
     root.well("mkdir -p folder");
-    let (code, said) = root.sh(&format!("cd folder; {run} sh -c 'exit 42'"));
+    let (code, said) = root.sh(&format!("cd folder; {run} bash -c 'exit 42'"));
     assert_eq!(code, Some(42), "{said}");
-    assert_eq!(root.sh(&format!("cd folder; {run} sh -c 'kill -TERM $$'; exit $?")).0, Some(128 + 15));
-    let said = root.well(&format!("cd folder; {run} sh -c 'pwd; cat <&7; id -u; id -g' 7<<<seven"));
+    assert_eq!(root.sh(&format!("cd folder; {run} bash -c 'kill -TERM $$'; exit $?")).0, Some(128 + 15));
+    let said = root.well(&format!("cd folder; {run} bash -c 'pwd; cat <&7; id -u; id -g' 7<<<seven"));
     assert_eq!(said, "/home/user/folder\nseven\n1000\n1000\n");
     // Nothing stands between: the command has the very process that was started.
-    let said = root.well(&format!("cd folder; {run} sh -c 'echo $$ $PPID' & one=$!; wait; echo $one $$"));
+    let said = root.well(&format!("cd folder; {run} bash -c 'echo $$ $PPID' & one=$!; wait; echo $one $$"));
     let mut lines = said.lines();
     assert_eq!(lines.next(), lines.next(), "{said}");
     assert_eq!(root.sh("pitstop run -- nosuch").0, Some(127));
