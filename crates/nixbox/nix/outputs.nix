@@ -8,7 +8,6 @@ in
 {
   "stdenv.cc.cc" = [ "out" "lib" ];
   glibc = [ "out" "bin" "dev" ];
-  gcc = [ "out" "lib" ];
 
   # The library is in `lib`, so that `${pkgs.dbus}/lib` has nothing to link with.
   audit = [ "bin" "lib" "dev" "out" ];
