@@ -20,6 +20,7 @@ const FILES: &[(&str, &str)] = &[
     ("flake.nix", include_str!("../nix/flake.nix")),
     ("gcc.sh", include_str!("../nix/gcc.sh")),
     ("glibc.sh", include_str!("../nix/glibc.sh")),
+    ("imagemagick.sh", include_str!("../nix/imagemagick.sh")),
     ("lib.nix", include_str!("../nix/lib.nix")),
     ("loader.pl", include_str!("../nix/loader.pl")),
     ("outputs.nix", include_str!("../nix/outputs.nix")),
