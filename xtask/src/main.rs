@@ -22,6 +22,7 @@ cargo xtask CHORE
   bench index    index made-up binary caches of up to 100,000 packages, and write docs/performance.md
   bench locate   compare `pitstop locate` with nix-locate, time both, and write docs/performance.md;
                  --peer nix-locate=PATH; --database FOLDER, else one is made from Contents of --mirror URL
+  bench fhs      time a start in `pitstop fhs` beside bwrap and a wrapper like buildFHSEnv's; --rounds N
   nixbox [CMD…]  run a command, or a shell, in the NixOS-like root
 ";
 

@@ -37,6 +37,8 @@ let
         finish =
           if id == "glibc" then ./glibc.sh
           else if id == "python311" then ./python.sh
+          else if id == "gcc" then ./gcc.sh
+          else if id == "imagemagick" then ./imagemagick.sh
           else "";
       }
       // lib.optionalAttrs (u.program && id != "bash") { shell = "${all.bash}/bin/bash"; }

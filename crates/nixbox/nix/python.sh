@@ -3,6 +3,7 @@ home=$out/lib/python3.11
 rm -rf "$home/EXTERNALLY-MANAGED" "$home/sitecustomize.py" "$out/lib/binfmt.d" "$out/etc"
 rm -rf "$out/lib/python3" "$out/share/applications" "$out/share/pixmaps" "$out/share/binfmts"
 mkdir -p "$home/site-packages"
+merge tree/usr/include "$out/include"
 # `site` is frozen into the program, where a name of the same length can be exchanged.
 sed -i -e 's|dist-packages|site-packages|g' "$home/site.py" "$out/bin/python3.11" "$out"/lib/libpython3.11.so.1.0
 sed -i -e "s|prefix_scheme = 'posix_local'|prefix_scheme = 'posix_prefix'|" \

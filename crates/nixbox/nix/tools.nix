@@ -77,14 +77,15 @@ let
     '';
 
   # For each program its `bin`, for the system profile.
+  which = pkgs.writeShellScriptBin "which" "type -P \"$@\"";
   systemPrograms = essentials ++ [ "nix" "python311" "patchelf" "gawk" "strace" ];
 in
 {
-  inherit stdenv runCommand writeTextFile symlinkJoin;
+  inherit stdenv runCommand writeTextFile symlinkJoin which;
   runCommandLocal = runCommand;
   runCommandNoCC = runCommand;
   stdenvNoCC = stdenv;
-  gcc = stdenv.cc;
+  gcc = all.gcc // { cc = all."stdenv.cc.cc"; };
   gcc-unwrapped = all."stdenv.cc.cc";
   libgcc = all."nixbox.libgcc";
   bashInteractive = all.bash;
@@ -140,7 +141,7 @@ in
     system = symlinkJoin {
       name = "nixbox-system";
       paths = map (id: lib.getBin all.${id}) systemPrograms
-        ++ [ (lib.getBin all.glibc) (pkgs.writeShellScriptBin "which" "type -P \"$@\"") ];
+        ++ [ (lib.getBin all.glibc) which ];
     };
   };
 }

@@ -58,10 +58,11 @@ lay_out() {
 mend_links() {
     [ -d "$lib_out/lib" ] || return 0
     local link name found
+    # Where both are one output, its lib is gone through twice.
     find "$lib_out/lib" "$bin_out" -xtype l -print | while read -r link; do
         name=$(basename "$(readlink "$link")")
         found=$(find "$lib_out/lib" "$bin_out" -name "$name" ! -path "$link" -print -quit)
-        if [ -n "$found" ]; then ln -sfn "$found" "$link"; else rm "$link"; fi
+        if [ -n "$found" ]; then ln -sfn "$found" "$link"; else rm -f "$link"; fi
     done
     for name in $sonames; do
         [ ! -e "$lib_out/lib/$name" ] || continue

@@ -28,22 +28,24 @@ const CHECKSUM_BYTES: usize = 32;
 const ABSENT: &str = "absent";
 
 /// A question: what is asked, and all that the answer depends on besides files.
-pub(crate) struct Question {
+pub struct Question {
     parts: Vec<Vec<u8>>,
 }
 
 impl Question {
-    pub(crate) fn new<'a>(parts: impl IntoIterator<Item = &'a OsStr>) -> Self {
+    /// A question of these parts.
+    pub fn new<'a>(parts: impl IntoIterator<Item = &'a OsStr>) -> Self {
         Self { parts: parts.into_iter().map(|part| part.as_bytes().to_owned()).collect() }
     }
 
     /// The answers that were kept, if they still hold.
-    pub(crate) fn recall(&self) -> Option<Vec<Vec<u8>>> {
+    #[must_use]
+    pub fn recall(&self) -> Option<Vec<Vec<u8>>> {
         self.recall_from(&folder()?)
     }
 
     /// Keeps answers together with the files and folders that they rest on. That this fails is nobody's trouble.
-    pub(crate) fn keep(&self, witnesses: &[PathBuf], answers: &[&[u8]]) {
+    pub fn keep(&self, witnesses: &[PathBuf], answers: &[&[u8]]) {
         if let Some(folder) = folder() {
             let settled = SystemTime::now().checked_sub(SETTLED).unwrap_or(UNIX_EPOCH);
             let _ = self.keep_in(&folder, witnesses, answers, settled);

@@ -2,18 +2,21 @@
 //!
 //! Everything that touches the world is here, and nothing here decides what is wrong: that is `pitstop_core`'s.
 
-mod answers;
+pub mod answers;
 pub mod apply;
 pub mod child;
 pub mod environment;
+pub mod fhs;
 pub mod files;
 pub mod fixing;
 pub mod index;
 pub mod installed;
+pub mod lend;
 pub mod loader;
 pub mod locating;
 pub mod machine;
 mod metadata;
+pub mod namespace;
 mod naming;
 pub mod programs;
 pub mod provide;

@@ -145,14 +145,14 @@ fn pretty_name(os_release: &str) -> Option<String> {
 }
 
 /// The loader of the shell, which is there on every system.
-fn own_loader() -> Option<Loader> {
+pub(crate) fn own_loader() -> Option<Loader> {
     let files = SystemFiles::new();
     let Opened::Elf(_, elf) = files.open(&fs::canonicalize("/bin/sh").ok()?) else { return None };
     loader::ask(&elf.loader.as_ref()?.to_path_lossy()).ok()
 }
 
 /// The path that the ABI of each processor lays down for `PT_INTERP`.
-fn standard_loader_path() -> Option<PathBuf> {
+pub(crate) fn standard_loader_path() -> Option<PathBuf> {
     let path = match std::env::consts::ARCH {
         "x86_64" => "/lib64/ld-linux-x86-64.so.2",
         "x86" => "/lib/ld-linux.so.2",
@@ -167,7 +167,7 @@ fn standard_loader_path() -> Option<PathBuf> {
     Some(PathBuf::from(path))
 }
 
-fn standard_loader(path: &Path) -> StandardLoader {
+pub(crate) fn standard_loader(path: &Path) -> StandardLoader {
     let Ok(real) = fs::canonicalize(path) else { return StandardLoader::Absent };
     let regular = fs::metadata(&real).is_ok_and(|found| found.is_file() && found.len() <= LOADER_BYTES_MAX);
     let bytes = if regular { fs::read(&real).unwrap_or_default() } else { Vec::new() };

@@ -166,6 +166,12 @@ impl Trial {
 }
 
 impl<'a> Programs<'a> {
+    /// No programs: those of this environment are somebody else's matter.
+    #[must_use]
+    pub const fn none(survey: &'a Survey) -> Self {
+        Self { survey, all: Vec::new(), folders: Vec::new() }
+    }
+
     /// Looks at the programs of an environment. `originals` says of each that is patched what it was.
     #[must_use]
     pub fn of(survey: &'a Survey, asking: Asking, originals: &HashMap<PathBuf, Arc<Elf>>) -> Self {

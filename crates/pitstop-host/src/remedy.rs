@@ -3,6 +3,7 @@
 //! The order is fixed: the environment's own wheels, Python's own libraries, the machine, then a package set. One process
 //! has one `libssl.so.3`, so what is nearest to the process comes first.
 
+mod asking;
 mod record;
 
 use std::cell::RefCell;
@@ -18,12 +19,11 @@ use pitstop_core::locate::{Candidate, Distribution, Suite, Witness};
 
 use crate::locating::Locator;
 use crate::programs::{ProgramRemedy, Programs};
-use crate::provide::apt::Apt;
 use crate::provide::host::{self, Places};
-use crate::provide::nix::{Nix, PackageSet};
 use crate::provide::{Context, Cost, Error, Event, Interrupt, Outcome, Provider, Provision, Refused, Want};
 use crate::survey::Survey;
 
+pub use asking::{apt, ask_all, asks_nix, nix};
 pub use record::{Kept, Record, RecordError};
 
 /// Rounds of looking for what libraries that were found lack themselves. Real closures end after three or four.
@@ -283,30 +283,16 @@ impl Search<'_, '_> {
     /// The package sets to ask. A Python from a store fits to libraries from a store, one from a distribution to the
     /// distribution's; naming a package set settles it.
     fn package_sets(&self) -> &'static [&'static str] {
-        let named = self.sources.nixpkgs.is_some();
-        match package_set(&self.survey.loader.path, &self.sources.distribution, named) {
-            Kind::Nix => &["nix"],
-            Kind::Debian => &["apt"],
-        }
+        if asks_nix(&self.survey.loader.path, self.sources) { &["nix"] } else { &["apt"] }
     }
 
     fn nix(&mut self, wants: &[Want]) -> Result<Outcome, Error> {
-        let sources = self.sources;
-        let set =
-            PackageSet::choose(sources.nixpkgs.as_deref(), &sources.folder, sources.project.as_deref())?;
-        let nix = Nix { set, roots: (self.keep_in)()?.join("roots"), environment: Vec::new() };
+        let nix = nix(self.sources, &(self.keep_in)()?)?;
         self.ask(|context| nix.provide(wants, context))
     }
 
     fn apt(&mut self, wants: &[Want]) -> Result<Outcome, Error> {
-        let suite = suite(&self.sources.distribution);
-        let apt = Apt {
-            suite,
-            cache: self.sources.cache.join("apt"),
-            destination: (self.keep_in)()?.join("apt"),
-            host: None,
-            environment: Vec::new(),
-        };
+        let apt = apt(self.sources, &(self.keep_in)()?);
         if self.sources.system {
             let target = self.survey.loader.target;
             let mut look_again = |wants: &[Want]| {

@@ -2,6 +2,7 @@
 
 mod index;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
@@ -76,6 +77,10 @@ pub(crate) enum Command {
     Patch(Patch),
     /// Install packages into a throw-away environment, check, fix, and import them
     Try(Try),
+    /// Run one command with the libraries that it lacks, changing nothing
+    Run(Run),
+    /// Run one command in a root that has /usr/lib, /usr/bin and /usr/include, made of packages
+    Fhs(Fhs),
     /// Show the libraries that a file loads, each with the rule that found it
     Tree(Tree),
     /// Show every chain from a package to a library
@@ -206,6 +211,67 @@ pub(crate) struct Try {
     /// Where libraries may come from.
     #[command(flatten)]
     pub(crate) sources: Sources,
+}
+
+/// Options of `run`.
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    /// Lend what this environment or program lacks too
+    #[arg(long = "for", value_name = "PATH")]
+    pub(crate) also: Vec<PathBuf>,
+
+    /// Lend this too: a soname, a package of the package set, or a path to be looked at
+    #[arg(long, value_name = "LIB|PKG")]
+    pub(crate) with: Vec<String>,
+
+    /// Use LD_LIBRARY_PATH and nix-ld's variables instead of a mount namespace
+    #[arg(long)]
+    pub(crate) env: bool,
+
+    /// Print these variables for a shell, and run nothing
+    #[arg(long)]
+    pub(crate) print_env: bool,
+
+    /// The package set to take libraries from, as `fix --nixpkgs` takes it
+    #[arg(long, value_name = "NIXPKGS")]
+    pub(crate) nixpkgs: Option<String>,
+
+    /// What an earlier start of this program has found out
+    #[arg(long, hide = true)]
+    pub(crate) handed_over: Option<String>,
+
+    /// The command and its arguments
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required_unless_present = "print_env",
+        value_name = "CMD"
+    )]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Options of `fhs`.
+#[derive(Args, Debug)]
+pub(crate) struct Fhs {
+    /// A package, a soname, a file or an environment to be looked at; beside those of `[tool.pitstop.fhs]`
+    #[arg(long, value_name = "PKG")]
+    pub(crate) with: Vec<String>,
+
+    /// Write the equivalent buildFHSEnv to NAME.nix, and run nothing
+    #[arg(long, value_name = "NAME")]
+    pub(crate) export: Option<String>,
+
+    /// The package set to take packages from, as `fix --nixpkgs` takes it
+    #[arg(long, value_name = "NIXPKGS")]
+    pub(crate) nixpkgs: Option<String>,
+
+    /// What an earlier start of this program has found out
+    #[arg(long, hide = true)]
+    pub(crate) handed_over: Option<String>,
+
+    /// The command and its arguments [default: that of `[tool.pitstop.fhs]`, else $SHELL, else bash]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// Options of `tree`.

@@ -17,6 +17,10 @@ pub(crate) enum ExitStatus {
     Provider = 4,
     /// A fix was refused or rolled back.
     Refused = 5,
+    /// `run` and `fhs`: the command is there, and is no program.
+    NotExecutable = 126,
+    /// `run` and `fhs`: the command could not be started.
+    NotStarted = 127,
 }
 
 impl From<ExitStatus> for ExitCode {
@@ -38,6 +42,8 @@ mod tests {
             (ExitStatus::Incomplete, 3),
             (ExitStatus::Provider, 4),
             (ExitStatus::Refused, 5),
+            (ExitStatus::NotExecutable, 126),
+            (ExitStatus::NotStarted, 127),
         ];
         assert!(documented.iter().all(|(status, number)| *status as u8 == *number));
     }

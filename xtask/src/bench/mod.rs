@@ -2,6 +2,7 @@
 //! their own files.
 
 mod contest;
+mod fhs;
 mod hook;
 mod index;
 mod locate;
@@ -31,7 +32,9 @@ pub(crate) fn run_words(words: &[OsString]) -> Result<()> {
         ["check", options @ ..] => check(&Options::parse(options)?),
         ["locate", options @ ..] => locate::run_words(options),
         ["shim", options @ ..] => shim::run_words(options),
-        _ => bail!("cargo xtask bench check|index|locate|shim, see cargo xtask"),
+        ["fhs", options @ ..] => fhs::run(Options::parse(options)?.rounds),
+        ["fhs-inside", rest @ ..] => fhs::inside(rest),
+        _ => bail!("cargo xtask bench check|fhs|index|locate|shim, see cargo xtask"),
     }
 }
 

@@ -45,9 +45,9 @@ fn text(report: &Report) -> Result<String> {
         "\n{native_files} native files among {files}, {gigabytes:.1} GB; {} rounds, all in turn, warm.\n",
         report.rounds
     )?;
-    text += &table(large, named(large, "check`")?)?;
+    text += &table(large, named(large, "check`")?, "`check`")?;
     writeln!(text, "\nA small environment (numpy, pandas, pyodbc), fixed:\n")?;
-    text += &table(small, named(small, "check`")?)?;
+    text += &table(small, named(small, "check`")?, "`check`")?;
     let (without, with) = (named(small, "without")?, named(small, "with it")?);
     writeln!(
         text,
@@ -61,10 +61,10 @@ fn text(report: &Report) -> Result<String> {
     Ok(text)
 }
 
-fn table(figures: &[Figures], one: &Figures) -> Result<String> {
-    let mut text = String::from(
-        "| | median, ms | least, ms | middle half within, ms | processor, ms | peak, MiB | times `check` | runs |\n\
-         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+pub(super) fn table(figures: &[Figures], one: &Figures, name: &str) -> Result<String> {
+    let mut text = format!(
+        "| | median, ms | least, ms | middle half within, ms | processor, ms | peak, MiB | times {name} | runs |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
     );
     for figures in figures {
         let Figures { name, runs, median_ms, least_ms, spread_ms, processor_ms, peak_mib } = figures;

@@ -24,6 +24,8 @@
 //!
 //! Source: `sysdeps/generic/dl-cache.h`, `elf/dl-cache.c` and `elf/cache.c` of glibc.
 
+mod write;
+
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -31,6 +33,8 @@ use std::path::Path;
 use bstr::{BStr, ByteSlice};
 
 use crate::elf::{Class, Encoding, Target};
+
+pub use write::{Capability, NewEntry, TooLarge, write};
 
 /// Start of the new layout, its version included.
 pub const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";

@@ -2,11 +2,14 @@
 
 mod check;
 mod doctor;
+mod fhs;
 mod fix;
 mod index;
+mod launch;
 mod locate;
 mod patch;
 mod progress;
+mod run;
 mod status;
 mod target;
 mod tree;
@@ -32,6 +35,8 @@ pub(crate) fn run(arguments: &Arguments) -> ExitStatus {
         Command::Status(environment) => status::run(environment, json, &output),
         Command::Patch(patch) => patch::run(patch, json, &output),
         Command::Try(arguments) => try_::run(arguments, json, &output),
+        Command::Fhs(fhs) => fhs::run(fhs, &output),
+        Command::Run(run) => run::run(run, json, &output),
         Command::Tree(tree) => tree::run(tree, json, arguments.speech.verbosity(), &output),
         Command::Why(why) => why::run(why, json, arguments.speech.verbosity(), &output),
         Command::Locate(locate) => locate::run(locate, json, &output),

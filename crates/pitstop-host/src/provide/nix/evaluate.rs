@@ -15,6 +15,7 @@ const EXPRESSION: &str = include_str!("ideas.nix");
 struct Request<'a> {
     references: &'a [Reference],
     ideas: &'a [&'a str],
+    every: bool,
     raise: bool,
 }
 
@@ -72,14 +73,36 @@ pub(super) fn evaluate(
     names: &[&str],
     context: &mut Context<'_>,
 ) -> Result<(Set, Vec<Idea>), Error> {
-    let finished = ask(nix, names, false, context)?;
-    let (set, mut ideas) =
-        if finished.status.success() { answer(nix, &finished)? } else { one_by_one(nix, names, context)? };
+    with_words(nix, names, false, context)
+}
+
+/// The same with every output that holds something to use, not only those with libraries.
+pub(super) fn evaluate_every(
+    nix: &Nix,
+    names: &[&str],
+    context: &mut Context<'_>,
+) -> Result<(Set, Vec<Idea>), Error> {
+    with_words(nix, names, true, context)
+}
+
+fn with_words(
+    nix: &Nix,
+    names: &[&str],
+    every: bool,
+    context: &mut Context<'_>,
+) -> Result<(Set, Vec<Idea>), Error> {
+    let how = How { every, raise: false };
+    let finished = ask(nix, names, how, context)?;
+    let (set, mut ideas) = if finished.status.success() {
+        answer(nix, &finished)?
+    } else {
+        one_by_one(nix, names, how, context)?
+    };
     for idea in &mut ideas {
         if let State::Refused { words } = &mut idea.facts
             && words.is_empty()
         {
-            let finished = ask(nix, &[&idea.name], true, context)?;
+            let finished = ask(nix, &[&idea.name], How { every, raise: true }, context)?;
             *words = words::message(&finished.errors);
         }
     }
@@ -88,14 +111,19 @@ pub(super) fn evaluate(
 
 /// Some errors of Nix (a missing attribute within the package, a wrong type, `abort`) cannot be caught in an expression,
 /// so one bad attribute spoils the evaluation of all; then each is asked for by itself.
-fn one_by_one(nix: &Nix, names: &[&str], context: &mut Context<'_>) -> Result<(Set, Vec<Idea>), Error> {
-    let finished = ask(nix, &[], false, context)?;
+fn one_by_one(
+    nix: &Nix,
+    names: &[&str],
+    how: How,
+    context: &mut Context<'_>,
+) -> Result<(Set, Vec<Idea>), Error> {
+    let finished = ask(nix, &[], how, context)?;
     if !finished.status.success() {
         return Err(Error::NoPackageSet { reason: words::message(&finished.errors) });
     }
     let (set, mut ideas) = answer(nix, &finished)?;
     for name in names {
-        let finished = ask(nix, &[name], false, context)?;
+        let finished = ask(nix, &[name], how, context)?;
         if finished.status.success() {
             ideas.extend(answer(nix, &finished)?.1);
         } else {
@@ -121,8 +149,18 @@ fn answer(nix: &Nix, finished: &Finished) -> Result<(Set, Vec<Idea>), Error> {
     }
 }
 
-fn ask(nix: &Nix, ideas: &[&str], raise: bool, context: &mut Context<'_>) -> Result<Finished, Error> {
-    let request = Request { references: &nix.set.references, ideas, raise };
+/// What is asked for.
+#[derive(Clone, Copy)]
+struct How {
+    /// Every useful output.
+    every: bool,
+    /// An attribute that fails ends the evaluation, with its own words.
+    raise: bool,
+}
+
+fn ask(nix: &Nix, ideas: &[&str], how: How, context: &mut Context<'_>) -> Result<Finished, Error> {
+    let How { every, raise } = how;
+    let request = Request { references: &nix.set.references, ideas, every, raise };
     let request = serde_json::to_string(&request)
         .map_err(|error| Error::NoPackageSet { reason: format!("its path cannot be written: {error}") })?;
     let mut command = nix.command("nix-instantiate");

@@ -3,6 +3,7 @@
 # `request` is JSON, so that nothing of it is ever part of an expression:
 #   references  where the package set could be, the first that is there counts
 #   ideas       attribute paths
+#   every       whether every output with something to use is wanted, or only those that may have libraries
 #   raise       instead of noting that an attribute fails, fail with its own words
 { request }:
 let
@@ -51,7 +52,7 @@ let
       all = package.outputs or [ "out" ];
       # As lib.getLib chooses, then whatever else may hold a library.
       preferred = (if package.outputSpecified or false then [ package.outputName ] else [ ]) ++ [ "lib" "out" ];
-      hardly = [ "dev" "bin" "doc" "devdoc" "man" "info" "debug" ];
+      hardly = [ "doc" "devdoc" "man" "info" "debug" ] ++ (if asked.every then [ ] else [ "dev" "bin" ]);
       others = filter (name: !(elem name (preferred ++ hardly))) all;
     in
     map (name: { inherit name; path = "${package.${name}.outPath}"; })

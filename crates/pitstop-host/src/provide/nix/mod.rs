@@ -7,6 +7,7 @@
 mod evaluate;
 mod log;
 mod package_set;
+mod packages;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,6 +21,7 @@ use pitstop_core::elf::Elf;
 use pitstop_core::locate::Class;
 
 pub use package_set::{PackageSet, Reference};
+pub use packages::{Package, Packages};
 
 use super::child::{self, Stream};
 use super::{Context, Cost, Error, Event, Outcome, Provider, Provision, Refused, Want, fitting, soname_of};

