@@ -46,6 +46,7 @@ const QUESTIONS: &[&[&str]] = &[
     &["--no-group", "file-9999"],
     &["-r", "file-[0-9]*00"],
     &["-r", "^$"],
+    &["--minimal", "hq"],
     &["nothing has this"],
     &["attr"],
     &["--all", "--no-group", "caf"],
@@ -130,11 +131,27 @@ fn packages() -> Vec<(Package, Vec<Entry>)> {
     .collect()
 }
 
+/// Packages of one file with a name, or of one link with a target, of thousands of bytes: nix-locate's buffers end between
+/// them, and the pieces in which it reads end within them.
+fn long_ones() -> impl Iterator<Item = (Package, Vec<Entry>)> {
+    let (template, _) = packages().swap_remove(0);
+    (0..4000_usize).map(move |number| {
+        let mut package = template.clone();
+        package.origin.attribute = format!("long{number}");
+        let long = "abcdefgh".repeat(500 + number * 7919 % 600);
+        let entry = match number % 4 {
+            0 => regular(format!("/{long}q{number}"), 1),
+            _ => link(&format!("/hq{number}"), &long),
+        };
+        (package, vec![entry])
+    })
+}
+
 /// A folder with the database in it.
 fn database() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer::create(&folder.path().join("files"), 3, 0).unwrap();
-    for (package, entries) in packages() {
+    for (package, entries) in packages().into_iter().chain(long_ones()) {
         writer.add(&package, &entries).unwrap();
     }
     writer.finish().unwrap();
