@@ -1,5 +1,6 @@
 //! What binary caches send, damaged by chance from a fixed seed: it is read or refused, and never more than that. The
 //! same promises as in `fuzz/fuzz_targets/{narinfo,ls}.rs`.
+#![allow(clippy::unwrap_used, reason = "helpers of a test stop at the first surprise, like tests")]
 
 use pitstop_core::index::{ls, narinfo};
 

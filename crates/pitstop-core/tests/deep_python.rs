@@ -1,5 +1,4 @@
 //! Python code as deep as it is read at all, parsed on a stack half as large as the one that the host gives.
-#![expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 
 #[test]
 fn the_deepest_file_that_is_read_fits_on_the_stack() {

@@ -131,16 +131,17 @@ impl<'a> Locator<'a> {
         let Some(folder) = sonames::folder() else { return Ok(None) };
         match self.kind {
             Kind::Debian => Index::at(&sonames::debian_place(&folder)),
-            Kind::Nix => match places::find(None) {
-                Ok(database) => Index::of(&Input::Nix(database), &folder, &mut self.progress).map(Some),
-                Err(_) => {
+            Kind::Nix => {
+                if let Ok(database) = places::find(None) {
+                    Index::of(&Input::Nix(database), &folder, &mut self.progress).map(Some)
+                } else {
                     let own = folder.join("files");
                     if !own.is_file() {
                         return Ok(None);
                     }
                     Index::of(&Input::Nix(own), &folder, &mut self.progress).map(Some)
                 }
-            },
+            }
         }
     }
 

@@ -30,6 +30,7 @@ pub use record::{Kept, Record, RecordError};
 const ROUNDS_MAX: usize = 32;
 
 /// Where libraries may come from.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[derive(Clone, Debug)]
 pub struct Sources {
     /// `--nixpkgs`.

@@ -118,6 +118,7 @@ pub(crate) struct Environment {
 }
 
 /// Options that say where libraries may come from.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Sources {
     /// The package set to take libraries from: a path, a URL, `channel:NAME`, `<NAME>` or a flake

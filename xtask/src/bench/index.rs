@@ -49,7 +49,8 @@ pub(super) fn run() -> Result<()> {
         let bytes = std::fs::metadata(&index).context("no index was written")?.len();
         ensure!(!folder.join("files.unlisted").exists(), "the index is partial");
         std::fs::remove_file(&index)?;
-        let count = packages as f64;
+        #[expect(clippy::cast_precision_loss, reason = "a hundred thousand packages, some megabytes")]
+        let (count, bytes) = (packages as f64, bytes as f64);
         let (first, peak) = *smallest.get_or_insert((count, figures.peak_mib));
         let more = if count > first { (figures.peak_mib - peak) * 1024.0 / (count - first) } else { 0.0 };
         writeln!(
@@ -59,7 +60,7 @@ pub(super) fn run() -> Result<()> {
             figures.median_ms / count,
             figures.processor_ms / count,
             figures.peak_mib,
-            bytes as f64 / 1e6
+            bytes / 1e6
         )?;
     }
     std::fs::remove_dir_all(&folder)?;

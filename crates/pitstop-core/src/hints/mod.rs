@@ -170,7 +170,7 @@ pub fn is_of_another_system(file: &Path) -> bool {
     file.iter().any(|part| {
         let part = part.to_str().unwrap_or_default().trim_end_matches(".py").trim_start_matches('_');
         let ends = |end: &&str| part == *end || part.ends_with(&format!("_{end}"));
-        others.iter().any(|other| ends(&other))
+        others.iter().any(ends)
     })
 }
 

@@ -99,8 +99,7 @@ fn is_of_windows(function: &Expr) -> bool {
 /// How a call loads a library, if it is one of the ways that Python has.
 fn direct(call: &ExprCall) -> Option<How> {
     match called(&call.func)? {
-        "CDLL" | "PyDLL" => Some(How::Ctypes),
-        "LoadLibrary" => Some(How::Ctypes),
+        "CDLL" | "PyDLL" | "LoadLibrary" => Some(How::Ctypes),
         "find_library" => Some(How::FindLibrary),
         "dlopen" => Some(How::Dlopen),
         _ => None,
@@ -283,7 +282,9 @@ impl<'a> Visitor<'a> for Finder<'_, 'a> {
                 if is_main(&branches.test) {
                     self.apart(|this| bodies.into_iter().for_each(|body| this.visit_body(body)));
                 } else {
-                    bodies.into_iter().for_each(|body| self.visit_body(body));
+                    for body in bodies {
+                        self.visit_body(body);
+                    }
                 }
             }
             Stmt::FunctionDef(function) => {

@@ -74,7 +74,9 @@ pub fn rank(question: &Question<'_>, holders: Vec<Holder>) -> Vec<Ranked> {
     let mut ranked: Vec<Ranked> = holders.into_iter().map(score).collect();
     // A size counts only where all have one: nothing is better for being unknown.
     if ranked.iter().any(|one| one.score.closure.is_none()) {
-        ranked.iter_mut().for_each(|one| one.score.closure = None);
+        for one in &mut ranked {
+            one.score.closure = None;
+        }
     }
     ranked.sort_by(|a, b| a.score.cmp(&b.score).then_with(|| by_name(&a.holder, &b.holder)));
     let mut seen = std::collections::HashSet::new();
@@ -275,8 +277,7 @@ fn section(section: &str, package: &str) -> u8 {
     let last = section.rsplit('/').next().unwrap_or_default();
     let suffix = |end: &str| package.ends_with(end);
     match last {
-        "debug" | "doc" => 2,
-        "libdevel" | "devel" => 2,
+        "debug" | "doc" | "libdevel" | "devel" => 2,
         _ if suffix("-dev") || suffix("-dbg") || suffix("-dbgsym") || suffix("-doc") => 2,
         "libs" | "oldlibs" => 0,
         _ => 1,

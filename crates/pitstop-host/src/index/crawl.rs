@@ -160,8 +160,12 @@ pub fn walk(
     let Plan { caches, packages, paths, jobs, journal, fresh } = plan;
     let store_dir = caches.first().map_or("/nix/store", |cache| cache.info.store_dir.as_str());
     let mut graph = Graph::new(store_dir);
-    packages.iter().for_each(|package| graph.add_package(package));
-    paths.iter().for_each(|path| graph.add_path(path));
+    for package in &*packages {
+        graph.add_package(package);
+    }
+    for path in &*paths {
+        graph.add_path(path);
+    }
     drop((packages, paths));
 
     let identity =

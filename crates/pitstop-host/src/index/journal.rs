@@ -180,8 +180,7 @@ fn split(head: [u8; HEAD_BYTES]) -> (u32, [u8; 8]) {
 
 fn sum(content: &[u8]) -> [u8; 8] {
     let whole: [u8; 32] = Sha256::digest(content).into();
-    let [a, b, c, d, e, f, g, h, ..] = whole;
-    [a, b, c, d, e, f, g, h]
+    std::array::from_fn(|index| whole[index])
 }
 
 impl Record {

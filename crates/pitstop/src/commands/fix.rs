@@ -454,8 +454,8 @@ fn subjects(survey: &Survey, remedy: &Remedy) -> Vec<Subject> {
     };
     // What Python code asks for by name is opened by that name, as the code will.
     let asked = remedy.after.asked.values().filter(|(_, libraries)| !libraries.is_empty());
-    let names: BTreeSet<&str> = asked.map(|(soname, _)| soname.as_str()).collect();
-    let named = names.into_iter().map(|name| Subject { path: name.into(), module: None });
+    let sonames: BTreeSet<&str> = asked.map(|(soname, _)| soname.as_str()).collect();
+    let named = sonames.into_iter().map(|name| Subject { path: name.into(), module: None });
     remedy.after.roots.iter().filter(of_fixed).map(subject).chain(named).collect()
 }
 

@@ -54,9 +54,9 @@ fn listing(number: usize) -> String {
 pub(crate) fn write_packages(packages: usize, to: &Path) {
     let mut xml = String::from("<?xml version='1.0' encoding='utf-8'?>\n<items>\n");
     for number in (0..packages).filter(|number| number % 10 != 3) {
-        let _ = write!(
+        let _ = writeln!(
             xml,
-            "<item attrPath=\"set.package{number}\" system=\"x86_64-linux\"><output name=\"out\" path=\"/nix/store/{}\" /></item>\n",
+            "<item attrPath=\"set.package{number}\" system=\"x86_64-linux\"><output name=\"out\" path=\"/nix/store/{}\" /></item>",
             store_path(number)
         );
     }

@@ -133,9 +133,12 @@ impl Random {
     }
 }
 
+/// By name, the attribute and the path inside of each package that has it.
+type Holders = BTreeMap<String, Vec<(String, String)>>;
+
 /// Thousands of packages with names that collide, so that every kind of block is there many times.
-fn large(random: &mut Random) -> (Vec<u8>, BTreeMap<String, Vec<(String, String)>>) {
-    let mut known: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+fn large(random: &mut Random) -> (Vec<u8>, Holders) {
+    let mut known: Holders = BTreeMap::new();
     let mut builder = Builder::default();
     for number in 0..3000 {
         let attribute = format!("set{}.pkg{number}", random.below(9));
@@ -214,11 +217,12 @@ fn a_file_cut_short_or_grown_is_found() {
 fn blocks_that_changed_places_are_found() {
     let (bytes, _) = large(&mut Random(2));
     let blocks = Sonames::open(bytes.clone()).unwrap().head.blocks;
+    let at = |offset: u64| usize::try_from(offset).unwrap();
     let same_length = || {
         for (number, a) in blocks.iter().enumerate() {
             for b in &blocks[number + 1..] {
                 if b.end - b.start == a.end - a.start {
-                    return Some((a.start as usize..a.end as usize, b.start as usize));
+                    return Some((at(a.start)..at(a.end), at(b.start)));
                 }
             }
         }
@@ -276,7 +280,8 @@ fn damage_behind_true_checksums_never_panics() {
         // Blocks too: their checksums follow from where the head says that they lie.
         if let Ok(index) = Sonames::open(bytes.clone()) {
             for (number, block) in index.head.blocks.iter().enumerate() {
-                let (start, end) = (block.start as usize, block.end as usize);
+                let at = |offset: u64| usize::try_from(offset).unwrap();
+                let (start, end) = (at(block.start), at(block.end));
                 if let Some(split) = end.checked_sub(CHECKSUM_BYTES).filter(|split| *split >= start) {
                     let sum = super::code::checksum(number as u64, &bytes[start..split]);
                     bytes[split..end].copy_from_slice(&sum);

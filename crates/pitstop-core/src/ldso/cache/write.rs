@@ -233,9 +233,10 @@ mod tests {
 
     fn entry(name: &str, path: &str, subdirectory: Option<&str>) -> NewEntry {
         let plain = NewEntry::plain(name.into(), path.into(), flags::default(X86_64));
-        let capability = subdirectory
-            .map(|name| Capability::Subdirectory { name: name.to_owned(), isa_level: 0 })
-            .unwrap_or(Capability::Bits(0));
+        let capability = subdirectory.map_or(Capability::Bits(0), |name| Capability::Subdirectory {
+            name: name.to_owned(),
+            isa_level: 0,
+        });
         NewEntry { capability, ..plain }
     }
 

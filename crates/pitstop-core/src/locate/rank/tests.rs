@@ -85,7 +85,7 @@ fn holders() -> BTreeMap<&'static str, Vec<Holder>> {
     all
 }
 
-fn ask<'a>(soname: &'a str, table: bool) -> Question<'a> {
+fn ask(soname: &str, table: bool) -> Question<'_> {
     Question {
         soname,
         kind: Kind::Nix,

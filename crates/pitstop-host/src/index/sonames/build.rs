@@ -192,15 +192,13 @@ fn of_contents(
             absolute.extend_from_slice(line.path);
             let Some(library) = library(&absolute) else { return };
             for (section, name) in line.packages() {
-                let number = match packages.get(name) {
-                    Some(number) => *number,
-                    None => {
-                        let package =
-                            pitstop_core::index::contents::package(section, name, Some(architecture));
-                        let number = builder.package(package);
-                        packages.insert(name.to_owned(), number);
-                        number
-                    }
+                let number = if let Some(number) = packages.get(name) {
+                    *number
+                } else {
+                    let package = pitstop_core::index::contents::package(section, name, Some(architecture));
+                    let number = builder.package(package);
+                    packages.insert(name.to_owned(), number);
+                    number
                 };
                 builder.holds(number, library, Form::File);
             }

@@ -157,7 +157,7 @@ fn stamp(path: &Path) -> io::Result<Stamp> {
 #[derive(Debug)]
 pub struct Index {
     path: PathBuf,
-    index: Sonames<IndexFile>,
+    sonames: Sonames<IndexFile>,
     /// From what it can be built anew where it is found damaged.
     input: Option<Input>,
     freshness: Freshness,
@@ -170,7 +170,7 @@ impl Index {
         match open(path) {
             Ok(index) => Ok(index.map(|index| Self {
                 path: path.to_owned(),
-                index,
+                sonames: index,
                 input: None,
                 freshness: Freshness::Current,
             })),
@@ -184,7 +184,12 @@ impl Index {
         if let Ok(Some(index)) = open(&path)
             && is_current(&index, input)
         {
-            return Ok(Self { path, index, input: Some(input.clone()), freshness: Freshness::Current });
+            return Ok(Self {
+                path,
+                sonames: index,
+                input: Some(input.clone()),
+                freshness: Freshness::Current,
+            });
         }
         Self::build(input, folder, progress)
     }
@@ -192,8 +197,12 @@ impl Index {
     /// Builds the index of a source anew, unless another process has just done so, or is doing so and an old one is there.
     pub fn build(input: &Input, folder: &Path, progress: &mut dyn FnMut(usize)) -> Result<Self, Error> {
         let path = input.place(folder);
-        let with =
-            |index, freshness| Self { path: path.clone(), index, input: Some(input.clone()), freshness };
+        let with = |index, freshness| Self {
+            path: path.clone(),
+            sonames: index,
+            input: Some(input.clone()),
+            freshness,
+        };
         let before = open(&path).ok().flatten();
         let was_current = before.as_ref().is_some_and(|index| is_current(index, input));
         let lock = match build::Lock::try_take(&path) {
@@ -230,7 +239,9 @@ impl Index {
 
     fn of_bytes(bytes: Vec<u8>, input: &Input, path: PathBuf) -> Result<Self, Error> {
         match Sonames::open(IndexFile::Memory(bytes)) {
-            Ok(index) => Ok(Self { path, index, input: Some(input.clone()), freshness: Freshness::Passing }),
+            Ok(index) => {
+                Ok(Self { path, sonames: index, input: Some(input.clone()), freshness: Freshness::Passing })
+            }
             Err(source) => Err(Error::Unusable { path, source }),
         }
     }
@@ -250,13 +261,13 @@ impl Index {
     /// The index itself.
     #[must_use]
     pub const fn sonames(&self) -> &Sonames<IndexFile> {
-        &self.index
+        &self.sonames
     }
 
     /// The packages that hold a file of this name. Where the index is found damaged, it is built anew if its source is
     /// known, and asked again.
     pub fn holders(&mut self, soname: &[u8], progress: &mut dyn FnMut(usize)) -> Result<Vec<Holder>, Error> {
-        match self.index.holders(soname) {
+        match self.sonames.holders(soname) {
             Ok(holders) => return Ok(holders),
             Err(error) => {
                 let Some(input) = &self.input else {
@@ -267,7 +278,7 @@ impl Index {
             }
         }
         let unusable = |source| Error::Unusable { path: self.path.clone(), source };
-        self.index.holders(soname).map_err(unusable)
+        self.sonames.holders(soname).map_err(unusable)
     }
 }
 

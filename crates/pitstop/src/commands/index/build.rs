@@ -45,22 +45,22 @@ pub(super) fn run(build: &Build, json: bool, output: &Output) -> Done {
     }
     let interrupt = fix::interrupt()?;
     let mut progress = Progress::new(output);
-    let built = if build.store {
+    let done = if build.store {
         from_store(build, &index, &interrupt, &mut progress)
     } else {
         from_caches(build, &index, &interrupt, &mut progress)
     };
     progress.finish();
-    let built = built?;
+    let done = done?;
     let listing = beside(&index, "unlisted");
-    if built.gaps.is_empty() {
+    if done.gaps.is_empty() {
         let _ = std::fs::remove_file(&listing);
     } else {
-        let text: String = built.gaps.iter().map(gap_line).collect();
+        let text: String = done.gaps.iter().map(gap_line).collect();
         own::replace(&listing, text.as_bytes()).map_err(unwritable(&listing))?;
     }
-    report(&built, &index, &listing, json, output)?;
-    match (built.gaps.is_empty(), build.store) {
+    report(&done, &index, &listing, json, output)?;
+    match (done.gaps.is_empty(), build.store) {
         (true, _) => Ok(ExitStatus::Success),
         (false, true) => Ok(ExitStatus::Incomplete),
         (false, false) => Ok(ExitStatus::Provider),
