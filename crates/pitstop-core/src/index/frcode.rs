@@ -58,7 +58,7 @@ impl<'a> RawLine<'a> {
     #[inline]
     #[must_use]
     pub fn split(input: &'a [u8]) -> Option<RawLine<'a>> {
-        let nul = memchr(0, input)?;
+        let nul = find(0, input)?;
         let first = *input.get(nul + 1)?;
         let (change, start) = if first == LONG {
             let bytes = input.get(nul + 2..nul + 4)?;
@@ -67,9 +67,28 @@ impl<'a> RawLine<'a> {
             (i16::from(first.cast_signed()), nul + 2)
         };
         let rest = &input[start..];
-        let end = memchr(b'\n', rest)?;
+        let end = find(b'\n', rest)?;
         Some(RawLine { meta: &input[..nul], change, rest: &rest[..end], length: start + end + 1 })
     }
+}
+
+/// Where a byte stands first. Most fields are shorter than what [`memchr`] is made for, so the first 32 bytes are looked at
+/// eight at a time.
+#[inline]
+fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    const SHORT: usize = 32;
+    let Some(short) = bytes.get(..SHORT) else { return memchr(byte, bytes) };
+    let (words, _) = short.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word) ^ (ONES * u64::from(byte));
+        // The lowest bit that is set marks the lowest byte that is zero; those above it may be false.
+        let zeros = word.wrapping_sub(ONES) & !word & (ONES << 7);
+        if zeros != 0 {
+            return Some(number * 8 + (zeros.trailing_zeros() / 8) as usize);
+        }
+    }
+    memchr(byte, &bytes[SHORT..]).map(|at| SHORT + at)
 }
 
 /// How much a line shares, from what the line before shared.
@@ -213,6 +232,19 @@ mod tests {
             encoder.line(meta, path, &mut bytes).unwrap();
         }
         bytes
+    }
+
+    #[test]
+    fn a_byte_is_found_wherever_it_stands() {
+        for length in [0, 1, 7, 8, 31, 32, 33, 64, 100] {
+            for at in 0..=length {
+                for (byte, other) in [(0, 1), (b'\n', b'\x0b'), (b'\n', 0x8a), (0, 0x80), (b'\n', 0)] {
+                    let mut bytes = vec![other; length];
+                    bytes[at..].fill(byte);
+                    assert_eq!(find(byte, &bytes), (at < length).then_some(at), "{byte} at {at} of {length}");
+                }
+            }
+        }
     }
 
     #[test]
