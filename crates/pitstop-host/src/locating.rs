@@ -14,7 +14,7 @@ use pitstop_core::locate::rank::{Question, Ranked, candidates, rank};
 use pitstop_core::locate::{Class, Located, Suite, Witness, locate};
 
 use crate::index::sonames::{self, Error, Freshness, Index, Input};
-use crate::index::{contents, places};
+use crate::index::{contents, own, places};
 
 /// Said where a soname is unknown and there is no index that may know it.
 pub const NO_DATABASE_HINT: &str = "No index of packages (nix-index) is on this machine: `pitstop index update` \
@@ -128,7 +128,7 @@ impl<'a> Locator<'a> {
     }
 
     fn open(&mut self) -> Result<Option<Index>, Error> {
-        let Some(folder) = sonames::folder() else { return Ok(None) };
+        let Some(folder) = own::folder() else { return Ok(None) };
         match self.kind {
             Kind::Debian => Index::at(&sonames::debian_place(&folder)),
             Kind::Nix => {
@@ -149,7 +149,7 @@ impl<'a> Locator<'a> {
     fn fetch(&mut self) -> bool {
         let Some(mut update) = self.update.take().filter(|_| self.kind == Kind::Nix) else { return false };
         let fetched = update().and_then(|database| {
-            let folder = sonames::folder().ok_or("there is no home folder to keep an index in")?;
+            let folder = own::folder().ok_or("there is no home folder to keep an index in")?;
             Index::of(&Input::Nix(database), &folder, &mut self.progress).map_err(|error| words(&error))
         });
         match fetched {

@@ -9,14 +9,14 @@ use std::process::Command;
 
 use support::{Lab, bare, shim, succeed};
 
-/// Where this machine's apt gets Debian from; Debian's own name for it where it gets none.
+/// Where this machine's apt gets Debian from.
 fn mirror() -> String {
     let format = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Origin: Debian"];
     let said = Command::new("apt-get").args(format).output().unwrap();
     let text = String::from_utf8(said.stdout).unwrap();
     // The archive of security updates has no old releases' base packages.
     let first = text.lines().find(|line| !line.contains("security"));
-    first.map_or_else(|| "http://deb.debian.org/debian".to_owned(), str::to_owned)
+    first.expect("apt gets Debian from somewhere").to_owned()
 }
 
 /// The folder of the C library of a Debian release, fetched once: apt itself checks the archive's signature.

@@ -10,7 +10,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use crate::exit::ExitStatus;
 use crate::output::Verbosity;
 
-pub(crate) use index::{Build, Import, Index, Update};
+pub(crate) use index::{Build, Format, Import, Index, Update};
 
 const AFTER_HELP: &str = "\
 VENV or PATH left out: the active environment ($VIRTUAL_ENV), else .venv here or in a parent folder.
@@ -301,7 +301,7 @@ pub(crate) struct Locate {
     pub(crate) patterns: Vec<String>,
 
     /// The nix-index database, or the folder that holds it as `files`
-    /// [default: $NIX_INDEX_DATABASE, the cache folder's nix-index, that of nix-index-database]
+    /// [default: $NIX_INDEX_DATABASE, pitstop's own, the cache folder's nix-index, that of nix-index-database]
     #[arg(short, long = "db", value_name = "PATH")]
     pub(crate) database: Option<PathBuf>,
 

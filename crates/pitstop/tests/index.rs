@@ -51,6 +51,21 @@ fn chance(seed: u64, of: impl Hash) -> u64 {
 }
 
 #[test]
+fn the_soname_index_is_made_with_the_database_unless_that_alone_is_wanted() {
+    let url = format!("file://{}", real().cache.display());
+    for (format, made) in [("all", 1), ("nix-index", 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments =
+            ["--cache", &url, "--packages", real().packages.to_str().unwrap(), "--format", format];
+        let output = build(&folder.path().join("files"), &arguments).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        let indexes = std::fs::read_dir(folder.path().join("cache/pitstop/index")).into_iter().flatten();
+        let names = indexes.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert_eq!(names.filter(|name| name.ends_with(".sonames")).count(), made, "--format {format}");
+    }
+}
+
+#[test]
 fn a_real_cache_gives_what_the_store_has() {
     let folder = tempfile::tempdir().unwrap();
     let index = folder.path().join("files");

@@ -55,10 +55,19 @@ pub(super) fn run_words(words: &[&str]) -> Result<()> {
     let pitstop = build(&["--package", "pitstop"], "pitstop")?;
     let database = match &options.database {
         Some(path) => path.clone(),
-        None => made(options.mirror.as_deref().unwrap_or("http://deb.debian.org/debian"))?,
+        None => made(&options.mirror.clone().map_or_else(apts_mirror, Ok)?)?,
     };
     let compared = compare(&pitstop, &peer, &database)?;
     time(&pitstop, &peer, &database, options.rounds.unwrap_or(ROUNDS), &compared)
+}
+
+/// Where this machine's apt gets Debian from.
+fn apts_mirror() -> Result<String> {
+    let mut command = Command::new("apt-get");
+    command.args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Origin: Debian"]);
+    let text = String::from_utf8(command.output()?.stdout)?;
+    let first = text.lines().find(|line| !line.contains("security"));
+    Ok(first.context("apt knows no archive: name one with --mirror URL")?.trim_end_matches('/').to_owned())
 }
 
 /// The folder of the database, made where it is not whole.
@@ -198,5 +207,63 @@ fn time(pitstop: &Path, peer: &Path, database: &Path, rounds: usize, compared: &
     if let Some((median, spread)) = floor {
         writeln!(text, "\n`zstd -dc` alone: {median:.0} ms, the middle half within {spread:.0}.")?;
     }
+    text.push_str(&sonames(&pitstop, &peer, database, rounds)?);
     report::put("locate", &text)
+}
+
+/// The soname index of the same database: built, asked for one, asked for fifteen.
+fn sonames(pitstop: &str, peer: &str, database: &Path, rounds: usize) -> Result<String> {
+    const FIFTEEN: &str = "libz.so.1 libm.so.6 libc.so.6 libdl.so.2 libpng16.so.16 libssl.so.3 libX11.so.6 libGL.so.1 \
+                           libodbc.so.2 libpulse.so.0 libstdc++.so.6 libgcc_s.so.1 libffi.so.8 libexpat.so.1 libxml2.so.2";
+    let cache = std::env::temp_dir().join(format!("pitstop-bench-sonames-{}", std::process::id()));
+    let (folder, cache_word) = (quoted(database), quoted(&cache));
+    let ask = format!("env XDG_CACHE_HOME={cache_word} NIX_INDEX_DATABASE={folder} {pitstop} locate");
+    let figures = contest::run(
+        &[
+            Contestant::new("nix-locate", format!("exec {peer} --db {folder} -w libz.so.1")),
+            Contestant::new("built", format!("rm -rf {cache_word}; exec {ask} libz.so.1")),
+            Contestant::new("one", format!("exec {ask} libz.so.1")),
+            Contestant::new("fifteen", format!("exec {ask} {FIFTEEN}")),
+            Contestant::new("nothing", format!("exec {pitstop} --version")),
+        ],
+        rounds,
+    )?;
+    let size = folder_bytes(&cache.join("pitstop/index"))?;
+    fs::remove_dir_all(&cache)?;
+    let [theirs, ..] = figures.as_slice() else { bail!("five were to run") };
+    let share = 100.0 * float(size) / float(fs::metadata(database.join("files"))?.len());
+    let mut text = format!("\nThe soname index of it: {size} bytes, {share:.1} % of the database.\n\n");
+    text.push_str(
+        "| | median, ms | least, ms | middle half within, ms | nix-locate takes so many times as long |\n",
+    );
+    text.push_str("| --- | ---: | ---: | ---: | ---: |\n");
+    let names = [
+        "nix-locate, one soname",
+        "`pitstop locate`, one, the index built first",
+        "`pitstop locate`, one soname",
+        "`pitstop locate`, fifteen sonames",
+        "`pitstop --version`",
+    ];
+    for (name, one) in names.iter().zip(&figures) {
+        let times = theirs.median_ms / one.median_ms;
+        writeln!(
+            text,
+            "| {name} | {:.2} | {:.2} | {:.2} | {times:.1} |",
+            one.median_ms, one.least_ms, one.spread_ms
+        )?;
+    }
+    Ok(text)
+}
+
+fn folder_bytes(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder)? {
+        bytes += entry?.metadata()?.len();
+    }
+    Ok(bytes)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "some megabytes")]
+fn float(bytes: u64) -> f64 {
+    bytes as f64
 }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use bstr::ByteSlice;
 use fs_err as fs;
 
+use super::own;
+
 /// The variable by which a person, or nix-index-database's wrapper of `nix-locate`, names the folder of the database.
 const VARIABLE: &str = "NIX_INDEX_DATABASE";
 /// The name of a database within its folder.
@@ -15,8 +17,8 @@ const FILE: &str = "files";
 /// What a wrapper takes at most, in bytes: nix-locate itself is larger.
 const WRAPPER_MAX: u64 = 1 << 20;
 
-/// The database that is meant: `named`, or what `$NIX_INDEX_DATABASE` names, else the first that is there: in
-/// `$XDG_CACHE_HOME/nix-index` or `~/.cache/nix-index`, where nix-index writes it and nix-index-database's home-manager
+/// The database that is meant: `named`, or what `$NIX_INDEX_DATABASE` names, else the first that is there: pitstop's own
+/// (`pitstop index build`, `update`, `import`), in `$XDG_CACHE_HOME/nix-index` or `~/.cache/nix-index`, where nix-index writes it and nix-index-database's home-manager
 /// module links it, then where nix-index-database's wrapper of `nix-locate` finds it, which its modules for NixOS and
 /// nix-darwin install. A folder means the file `files` in it.
 ///
@@ -31,8 +33,10 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, Vec<PathBuf>> {
     let home = env::var_os("HOME").map(PathBuf::from);
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let caches = [cache, home.map(|home| home.join(".cache"))];
+    let caches = caches.into_iter().flatten().map(|cache| cache.join("nix-index"));
+    // What pitstop was told to make or to fetch is meant before what lies there for somebody else.
     let mut looked: Vec<PathBuf> =
-        caches.into_iter().flatten().map(|cache| cache.join("nix-index").join(FILE)).collect();
+        own::folder().into_iter().chain(caches).map(|folder| folder.join(FILE)).collect();
     looked.dedup();
     if let Some(found) = looked.iter().find(|path| path.exists()) {
         return Ok(found.clone());

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 /// What to do with indexes.
 #[derive(Debug, Subcommand)]
@@ -65,6 +65,10 @@ pub(crate) struct Build {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
+    /// What to make: a database that nix-locate reads too and the soname index of it, or the database alone
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::All)]
+    pub(crate) format: Format,
+
     /// How many requests may be under way at once
     #[arg(short, long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) jobs: u16,
@@ -84,6 +88,15 @@ pub(crate) struct Build {
     /// Forget what an interrupted build has learned
     #[arg(long, conflicts_with = "store")]
     pub(crate) fresh: bool,
+}
+
+/// What `index build` makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A database of nix-index's format, and the soname index of it
+    All,
+    /// The database alone; the soname index is then made when it is first asked
+    NixIndex,
 }
 
 /// Options of `index update`.

@@ -19,6 +19,7 @@ pub(crate) fn build(index: &Path, arguments: &[&str]) -> Command {
     for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
         command.env_remove(name);
     }
+    command.env("XDG_CACHE_HOME", index.with_file_name("cache"));
     command.args(["index", "build", "--json", "--compression", "3", "--output"]).arg(index).args(arguments);
     command
 }

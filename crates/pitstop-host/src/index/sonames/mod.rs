@@ -97,14 +97,6 @@ impl Source for IndexFile {
     }
 }
 
-/// `$XDG_CACHE_HOME/pitstop/index`, or where that lies by default.
-#[must_use]
-pub fn folder() -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
-    cache.or_else(home).filter(|path| path.is_absolute()).map(|path| path.join("pitstop/index"))
-}
-
 /// Where the index of Debian's packages lies in `folder`.
 #[must_use]
 pub fn debian_place(folder: &Path) -> PathBuf {

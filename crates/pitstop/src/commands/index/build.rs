@@ -13,13 +13,14 @@ use pitstop_host::index::http::{Client, Settings};
 use pitstop_host::index::local::{LocalError, Store};
 use pitstop_host::index::own::{self, About, beside};
 use pitstop_host::index::roots::{self, RootsError};
+use pitstop_host::index::sonames::{Index as Sonames, Input};
 use pitstop_host::provide::Interrupt;
 use serde_json::json;
 
-use super::super::progress::Progress;
+use super::super::progress::{Progress, indexing};
 use super::super::{Done, answer_json, fix};
 use super::{index_file, megabytes, seconds, unwritable};
-use crate::args::Build;
+use crate::args::{Build, Format};
 use crate::error::CommandError;
 use crate::exit::ExitStatus;
 use crate::output::{Output, shown};
@@ -58,6 +59,11 @@ pub(super) fn run(build: &Build, json: bool, output: &Output) -> Done {
     } else {
         let text: String = done.gaps.iter().map(gap_line).collect();
         own::replace(&listing, text.as_bytes()).map_err(unwritable(&listing))?;
+    }
+    if let (Format::All, Some(folder)) = (build.format, own::folder()) {
+        let database = std::path::absolute(&index).map_err(unwritable(&index))?;
+        Sonames::of(&Input::Nix(database), &folder, &mut indexing(output))
+            .map_err(|error| CommandError::new(ExitStatus::Incomplete, error))?;
     }
     report(&done, &index, &listing, json, output)?;
     match (done.gaps.is_empty(), build.store) {

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use pitstop_host::index::contents;
-use pitstop_host::index::sonames::{self, Error, Index, Input};
+use pitstop_host::index::own;
+use pitstop_host::index::sonames::{Error, Index, Input};
 use pitstop_host::locating::debians_lists;
 use serde::Serialize;
 
@@ -31,7 +32,7 @@ struct DebianReport {
 
 /// Builds the index from the lists that are named, else from those that apt has, else lets apt fetch them.
 pub(super) fn run(named: &[PathBuf], json: bool, output: &Output) -> Done {
-    let folder = sonames::folder()
+    let folder = own::folder()
         .ok_or_else(|| CommandError::new(ExitStatus::Usage, Error::Homeless).hint("set HOME"))?;
     let input = match (named, debians_lists()) {
         ([], Some(lists)) => lists,
