@@ -63,6 +63,8 @@ def _parse(site, text):
                 if not second.replace(" ", "").isdigit():
                     raise ValueError
                 wanted = lists[second] = [libraries[int(index)] for index in second.split(" ")]
+            if kind == "file" and not wanted:
+                raise ValueError
             (files if kind == "file" else names)[_plain(first)] = wanted
         elif kind == "library" and first == str(len(libraries)):
             path = _plain(second)

@@ -91,82 +91,63 @@ fn the_shim_is_unsafe_only_where_it_acts() {
     forbid(others, &["asm!(", "rsp", "\"rax\""], "what depends on the machine stands in arch/");
 }
 
+/// What no file of a module of core may name: what comes after it.
+const STAGES: &[(&str, &[&str])] = &[
+    (
+        "elf",
+        &[
+            "crate::files",
+            "crate::hints",
+            "crate::ldso",
+            "crate::diagnose",
+            "crate::locate",
+            "crate::targets",
+            "crate::plan",
+        ],
+    ),
+    ("patch", &["crate::files", "crate::ldso", "crate::diagnose", "crate::locate", "crate::plan"]),
+    (
+        "requirements",
+        &["crate::elf", "crate::ldso", "crate::diagnose", "crate::locate", "crate::plan", "crate::report"],
+    ),
+    (
+        "ldso",
+        &[
+            "crate::hints",
+            "crate::diagnose",
+            "crate::locate",
+            "crate::targets",
+            "crate::plan",
+            "crate::report",
+        ],
+    ),
+    (
+        "locate",
+        &["crate::hints", "crate::ldso", "crate::diagnose", "crate::targets", "crate::plan", "crate::report"],
+    ),
+    ("hints", &["crate::ldso", "crate::diagnose", "crate::targets", "crate::plan", "crate::report"]),
+    (
+        "targets",
+        &["crate::hints", "crate::ldso", "crate::diagnose", "crate::locate", "crate::plan", "crate::report"],
+    ),
+    (
+        "plan",
+        &[
+            "crate::hints",
+            "crate::ldso",
+            "crate::diagnose",
+            "crate::locate",
+            "crate::targets",
+            "crate::report",
+        ],
+    ),
+    ("index", &["crate::ldso", "crate::diagnose", "crate::targets", "crate::plan", "crate::report"]),
+    ("diagnose", &["crate::locate", "crate::plan", "crate::report"]),
+];
+
 #[test]
 fn stages_use_only_those_before_them() {
-    let may_not = [
-        (
-            "elf",
-            &[
-                "crate::files",
-                "crate::hints",
-                "crate::ldso",
-                "crate::diagnose",
-                "crate::locate",
-                "crate::targets",
-                "crate::plan",
-            ][..],
-        ),
-        ("patch", &["crate::files", "crate::ldso", "crate::diagnose", "crate::locate", "crate::plan"]),
-        (
-            "requirements",
-            &[
-                "crate::elf",
-                "crate::ldso",
-                "crate::diagnose",
-                "crate::locate",
-                "crate::plan",
-                "crate::report",
-            ],
-        ),
-        (
-            "ldso",
-            &[
-                "crate::hints",
-                "crate::diagnose",
-                "crate::locate",
-                "crate::targets",
-                "crate::plan",
-                "crate::report",
-            ],
-        ),
-        (
-            "locate",
-            &[
-                "crate::hints",
-                "crate::ldso",
-                "crate::diagnose",
-                "crate::targets",
-                "crate::plan",
-                "crate::report",
-            ],
-        ),
-        ("hints", &["crate::ldso", "crate::diagnose", "crate::targets", "crate::plan", "crate::report"]),
-        (
-            "targets",
-            &[
-                "crate::hints",
-                "crate::ldso",
-                "crate::diagnose",
-                "crate::locate",
-                "crate::plan",
-                "crate::report",
-            ],
-        ),
-        (
-            "plan",
-            &[
-                "crate::hints",
-                "crate::ldso",
-                "crate::diagnose",
-                "crate::locate",
-                "crate::targets",
-                "crate::report",
-            ],
-        ),
-        ("index", &["crate::ldso", "crate::diagnose", "crate::targets", "crate::plan", "crate::report"]),
-        ("diagnose", &["crate::locate", "crate::plan", "crate::report"]),
-    ];
-    for (module, words) in may_not {
+    for &(module, words) in STAGES {
         let mut files = sources(&format!("crates/pitstop-core/src/{module}"));
         // A module may be a file beside its folder, too.
         let beside = root().join(format!("crates/pitstop-core/src/{module}.rs"));

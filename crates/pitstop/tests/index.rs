@@ -250,6 +250,18 @@ fn a_killed_build_goes_on_where_it_was() {
     }
 }
 
+/// Hash and kind of each gap that a build told of.
+fn kinds(document: &Value) -> Vec<(String, String)> {
+    let gaps = document["unlisted"].as_array().unwrap().iter();
+    let kind = |gap: &Value| {
+        let hash = &gap["path"].as_str().unwrap()["/nix/store/".len()..][..32];
+        (hash.to_owned(), gap["reason"]["kind"].as_str().unwrap().to_owned())
+    };
+    let mut kinds: Vec<(String, String)> = gaps.map(kind).collect();
+    kinds.sort();
+    kinds
+}
+
 #[test]
 fn what_cannot_be_listed_is_named_and_only_failures_are_asked_again() {
     let hashes: Vec<String> =
@@ -279,18 +291,7 @@ fn what_cannot_be_listed_is_named_and_only_failures_are_asked_again() {
     let output = build(&index, &arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(4), "{}", said(&output));
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let mut kinds: Vec<(String, String)> = document["unlisted"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|gap| {
-            (
-                gap["path"].as_str().unwrap()["/nix/store/".len()..][..32].to_owned(),
-                gap["reason"]["kind"].as_str().unwrap().to_owned(),
-            )
-        })
-        .collect();
-    kinds.sort();
+    let kinds = kinds(&document);
     let [absent, unlisted, broken, garbage] = names;
     let mut wanted = [
         (absent, "absent"),

@@ -65,7 +65,9 @@ impl Python {
             return None;
         };
         let version = std::str::from_utf8(version).ok()?;
-        if !version.starts_with(|first: char| first.is_ascii_digit()) {
+        // Other programs talk too, and one in so many begins with a digit.
+        let numbers: Vec<&str> = version.split('.').collect();
+        if numbers.len() < 2 || numbers.iter().any(|number| number.parse::<u16>().is_err()) {
             return None;
         }
         Some(Self {
@@ -141,7 +143,10 @@ mod tests {
 
     #[test]
     fn something_that_is_no_answer_is_refused() {
-        for bytes in [&b""[..], b"hello\n", b"pyenv: no such command\0\0\0\0\0\0\0", b"3.11.7\0cpython"] {
+        let noise = b"3\x16A\0\0\0\0\0\0\0";
+        for bytes in
+            [&b""[..], b"hello\n", b"pyenv: no such command\0\0\0\0\0\0\0", b"3.11.7\0cpython", noise]
+        {
             assert_eq!(Python::from_answer(bytes), None);
         }
     }

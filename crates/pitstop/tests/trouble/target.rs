@@ -27,6 +27,11 @@ fn a_folder_or_a_file_that_is_no_environment_is_refused() {
         let ran = venv.pitstop_on(command, &venv.beside("folder"));
         ran.ends(2, &["/folder is neither a virtual environment", "pyvenv.cfg", "hint: "]);
         let ran = venv.pitstop_on(command, &venv.beside("file"));
+        if command == "undo" {
+            // A program of no environment may have been patched; this one was not.
+            ran.ends(0, &["/file: pitstop has done nothing here"]);
+            continue;
+        }
         ran.ends(2, &["/file: ", "not a directory", "hint: "]);
         assert_eq!(ran.err.matches("not a directory").count(), 1, "the cause is said once: {ran:?}");
     }
