@@ -13,7 +13,7 @@ use pitstop_host::index::http::{Client, Settings};
 use pitstop_host::index::local::{LocalError, Store};
 use pitstop_host::index::own::{self, About, beside};
 use pitstop_host::index::roots::{self, RootsError};
-use pitstop_host::index::sonames::{Index as Sonames, Input};
+use pitstop_host::index::sonames::{BuildError, Error as SonamesError, Index as Sonames, Input};
 use pitstop_host::provide::Interrupt;
 use serde_json::json;
 
@@ -62,8 +62,14 @@ pub(super) fn run(build: &Build, json: bool, output: &Output) -> Done {
     }
     if let (Format::All, Some(folder)) = (build.format, own::folder()) {
         let database = std::path::absolute(&index).map_err(unwritable(&index))?;
-        Sonames::of(&Input::Nix(database), &folder, &mut indexing(output))
-            .map_err(|error| CommandError::new(ExitStatus::Incomplete, error))?;
+        match Sonames::of(&Input::Nix(database), &folder, &mut indexing(output)) {
+            Ok(_) => {}
+            // A cache of documents is whole without one.
+            Err(SonamesError::Build(BuildError::Empty { .. })) => {
+                output.note("it names no library, so no soname index was made of it");
+            }
+            Err(error) => return Err(CommandError::new(ExitStatus::Incomplete, error)),
+        }
     }
     report(&done, &index, &listing, json, output)?;
     match (done.gaps.is_empty(), build.store) {
