@@ -308,7 +308,7 @@ impl Row {
         }
         let giver = Giver::from_name(&self.provider)
             .ok_or_else(|| nonsense(format!("there is no provider {:?}", self.provider)))?;
-        let mut need = |name: &str, value: &mut Option<String>| {
+        let need = |name: &str, value: &mut Option<String>| {
             let value = value.take().filter(|value| !value.trim().is_empty());
             value.ok_or_else(|| nonsense(format!("it has no `{name}`")))
         };

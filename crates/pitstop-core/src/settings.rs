@@ -197,7 +197,9 @@ impl Settings {
         for (key, value) in ours {
             let name = below(place, key);
             match key.as_str() {
-                "exclude" => settings.exclude = words(&name, value)?.iter().map(|it| normalized(it)).collect(),
+                "exclude" => {
+                    settings.exclude = words(&name, value)?.iter().map(|it| normalized(it)).collect()
+                }
                 "fhs" => settings.fhs = Some(fhs(&name, table(&name, value)?)?),
                 "libraries" => settings.libraries = extras(&name, value)?,
                 "nixpkgs" => settings.nixpkgs = Some(text(&name, value)?),
@@ -216,9 +218,10 @@ impl Settings {
 pub fn normalized(name: &str) -> String {
     let mut normal = String::new();
     for letter in name.trim().chars() {
-        let letter = if matches!(letter, '_' | '.') { '-' } else { letter.to_ascii_lowercase() };
-        if letter != '-' || !normal.ends_with('-') {
-            normal.push(letter);
+        if !matches!(letter, '-' | '_' | '.') {
+            normal.extend(letter.to_lowercase());
+        } else if !normal.ends_with('-') {
+            normal.push('-');
         }
     }
     normal
@@ -227,7 +230,8 @@ pub fn normalized(name: &str) -> String {
 /// Whether this could be the name that a loader asks for: `libz.so.1`, `libfoo-2.so`.
 #[must_use]
 pub fn is_soname(name: &str) -> bool {
-    let dot_so = name.match_indices(".so").any(|(at, _)| matches!(name.as_bytes().get(at + 3), None | Some(b'.')));
+    let dot_so =
+        name.match_indices(".so").any(|(at, _)| matches!(name.as_bytes().get(at + 3), None | Some(b'.')));
     dot_so && !name.starts_with('.') && !name.contains(['/', ' ', '\0', '\n', '$', ':'])
 }
 
@@ -325,7 +329,9 @@ fn pins(place: &str, pins: &Table) -> Result<BTreeMap<String, Pin>, SettingsErro
                 }
                 pin
             }
-            other => return Err(wrong(&key, "an attribute of nixpkgs, or a table with `nix` and `apt`", other)),
+            other => {
+                return Err(wrong(&key, "an attribute of nixpkgs, or a table with `nix` and `apt`", other));
+            }
         };
         found.insert(name.clone(), pin);
     }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod index;
+mod locking;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use crate::exit::ExitStatus;
 use crate::output::Verbosity;
 
 pub(crate) use index::{Build, Format, Import, Index, Update};
+pub(crate) use locking::Locking;
 
 const AFTER_HELP: &str = "\
 VENV or PATH left out: the active environment ($VIRTUAL_ENV), else .venv here or in a parent folder.
@@ -157,6 +159,10 @@ pub(crate) struct Fix {
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// What becomes of the lock.
+    #[command(flatten)]
+    pub(crate) locking: Locking,
 }
 
 /// Options of `undo`.

@@ -12,7 +12,8 @@ fn locked(soname: &str, origin: Origin, whom: &[&str]) -> Locked {
 }
 
 fn nix(system: &str, path: &str) -> Origin {
-    let set = LockedSet { rev: Some(REV.into()), nar_hash: Some("sha256-AAAA".into()), ..LockedSet::default() };
+    let set =
+        LockedSet { rev: Some(REV.into()), nar_hash: Some("sha256-AAAA".into()), ..LockedSet::default() };
     Origin::Nix { system: system.into(), attribute: "unixODBC".into(), path: path.into(), set }
 }
 
@@ -121,11 +122,17 @@ fn nonsense_is_named() {
         (library("soname = 'a.so'\nprovider = 'apt'\nsystem = 's'\npackage = 'p'"), "it has no `version`"),
         (library("soname = 'a.so'\nprovider = 'host'\nrev = 'x'"), "`rev` says nothing"),
         (library("soname = 'a.so'\nprovider = 'host'\nfrom = 'x'"), "from"),
-        (library("soname = 'a.so'\nprovider = 'host'\n[[library]]\nsoname = 'a.so'\nprovider = 'host'"), "twice"),
+        (
+            library("soname = 'a.so'\nprovider = 'host'\n[[library]]\nsoname = 'a.so'\nprovider = 'host'"),
+            "twice",
+        ),
         ("version = ".to_owned(), "line 1"),
     ] {
         let error = Lock::parse(&text).unwrap_err();
-        assert!(matches!(error, LockError::Nonsense(_)) && error.to_string().contains(words), "{text}: {error}");
+        assert!(
+            matches!(error, LockError::Nonsense(_)) && error.to_string().contains(words),
+            "{text}: {error}"
+        );
     }
 }
 

@@ -23,12 +23,15 @@ fn extra_libraries_are_sonames_and_may_say_for_whom() {
         soname: soname.into(),
         before: before.iter().map(|it| (*it).to_owned()).collect(),
     };
-    let expected = [extra("libz.so.1", &[]), extra("libfoo.so.2", &["my-package"]), extra("a.so", &["b", "c"])];
+    let expected =
+        [extra("libz.so.1", &[]), extra("libfoo.so.2", &["my-package"]), extra("a.so", &["b", "c"])];
     assert_eq!(settings(text).libraries, expected);
     let zlib = error("[tool.pitstop]\nlibraries = ['zlib']");
     assert_eq!(zlib, "`tool.pitstop.libraries` must be a soname such as \"libz.so.1\", not \"zlib\"");
     assert!(error("[tool.pitstop]\nlibraries = 'libz.so.1'").contains("a list of sonames"));
-    assert!(error("[tool.pitstop]\nlibraries = [{ soname = 'a.so', fro = 'x' }]").contains("did you mean `for`?"));
+    assert!(
+        error("[tool.pitstop]\nlibraries = [{ soname = 'a.so', fro = 'x' }]").contains("did you mean `for`?")
+    );
 }
 
 #[test]
@@ -62,7 +65,9 @@ fn optional_is_all_none_or_a_list() {
     let optional = |text: &str| settings(&format!("[tool.pitstop]\noptional = {text}")).optional;
     assert!(optional("true").has("libvpx.so.7") && !optional("false").has("libvpx.so.7"));
     assert!(optional("['libvpx.so.7']").has("libvpx.so.7") && !optional("['libvpx.so.7']").has("libz.so.1"));
-    assert!(error("[tool.pitstop]\noptional = 'all'").contains("true, false or a list of sonames, not \"all\""));
+    assert!(
+        error("[tool.pitstop]\noptional = 'all'").contains("true, false or a list of sonames, not \"all\"")
+    );
 }
 
 #[test]

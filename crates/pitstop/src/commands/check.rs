@@ -11,11 +11,15 @@ use std::path::{Path, PathBuf};
 use bstr::{BString, ByteSlice};
 use pitstop_core::diagnose::Diagnosis;
 use pitstop_core::ldso;
+use pitstop_core::locate::{Located, Suite};
 use pitstop_core::report::{HereReport, Names, ProgramReport, PythonReport, Report, SCHEMA, UnreadReport};
+use pitstop_core::settings::{Settings, normalized};
 use pitstop_host::locating::Locator;
+use pitstop_host::project::pin;
 use pitstop_host::remedy::{package_set, suite};
 use pitstop_host::survey::{Asking, Survey};
 
+use super::fix::lock::project;
 use super::{Done, answer_json, target};
 use crate::args::Check;
 use crate::error::CommandError;
@@ -45,8 +49,10 @@ pub(super) fn run(check: &Check, json: bool, output: &Output) -> Done {
     }
     for path in named {
         let environment = target::environment(path)?;
-        let survey = target::survey(environment, asking)?;
-        let report = report(&survey, asking, &caller_environment(), output)?;
+        let project = project(&environment.root)?.unwrap_or_default();
+        let mut survey = target::survey(environment, asking)?;
+        survey.heed(&project.settings);
+        let report = report(&survey, &project.settings, asking, &caller_environment(), output)?;
         worst = worst.max(status(&report));
         reports.push(report);
     }
@@ -68,7 +74,7 @@ pub(super) fn run(check: &Check, json: bool, output: &Output) -> Done {
 /// Checks one environment and shows the report, without a hint of what to do about it.
 pub(super) fn look(path: &Path, output: &Output) -> Result<(), CommandError> {
     let survey = target::survey(target::environment(Some(path))?, Asking::Allowed)?;
-    let report = report(&survey, Asking::Allowed, &caller_environment(), output)?;
+    let report = report(&survey, &Settings::default(), Asking::Allowed, &caller_environment(), output)?;
     output.answer(&render::report(&report, &target::distribution()));
     Ok(())
 }
@@ -105,6 +111,7 @@ pub(super) fn caller_environment() -> ldso::Environment {
 /// Checks one environment.
 fn report(
     survey: &Survey,
+    settings: &Settings,
     asking: Asking,
     caller: &ldso::Environment,
     output: &Output,
@@ -134,7 +141,10 @@ fn report(
         asks: &survey.asks,
         short: &short,
         here: &here,
-        locate: &|soname, versions| locator.borrow_mut().locate(soname, versions),
+        locate: &|soname, versions| {
+            let located = locator.borrow_mut().locate(soname, versions);
+            pinned(located, settings, suite(&distribution))
+        },
     };
     let mut report = Report {
         schema: SCHEMA,
@@ -167,8 +177,25 @@ fn report(
     let locator = locator.borrow();
     report.notes.extend(locator.problems().iter().map(shown));
     report.notes.extend(locator.hint().map(str::to_owned));
+    report.notes.extend(excluded(survey, settings));
     add_notes(survey, &diagnosis, caller, &provided, &mut report);
     Ok(report)
+}
+
+/// Who has a library, once the settings have had their say.
+fn pinned(mut located: Located, settings: &Settings, suite: Suite) -> Located {
+    if let Some(pinned) = settings.pins.get(&located.soname) {
+        pin(&mut located, pinned, suite);
+    }
+    located
+}
+
+/// Says which packages were not looked at.
+fn excluded(survey: &Survey, settings: &Settings) -> Option<String> {
+    let names = survey.packages.iter().map(|package| normalized(&package.name));
+    let excluded: Vec<String> = names.filter(|name| settings.exclude.contains(name)).collect();
+    let words = "not looked at, as the project's settings have it";
+    (!excluded.is_empty()).then(|| format!("{words}: {}", excluded.join(", ")))
 }
 
 fn programs(survey: &Survey, asking: Asking, short: &dyn Fn(&Path) -> String) -> Vec<ProgramReport> {
