@@ -237,9 +237,14 @@ impl Search<'_, '_> {
         reasons: &mut HashMap<String, Vec<Refused>>,
     ) -> Result<(), Error> {
         let target = self.survey.loader.target;
+        let may = |want: &&Want| self.sources.pinned.asks_host(&want.soname);
+        let asked: Vec<Want> = wants.iter().filter(may).cloned().collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
         let outcome = self.ask(|context| {
             let places = Places::of_this_machine(context.files, target);
-            Ok(host::provide(wants, &places, context))
+            Ok(host::provide(&asked, &places, context))
         })?;
         self.take(outcome, wants, remedy, reasons);
         Ok(())

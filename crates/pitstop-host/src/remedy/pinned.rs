@@ -99,6 +99,13 @@ impl Pinned {
         found.into_iter().filter_map(differs).collect()
     }
 
+    /// Whether the machine may be asked for a library: not where the settings name its package, and with a strict lock only
+    /// where that says so.
+    pub(super) fn asks_host(&self, soname: &str) -> bool {
+        let locked = || self.lock.from(soname, Giver::Host, &self.systems).is_some();
+        !self.settings.pins.contains_key(soname) && (!self.strict || locked())
+    }
+
     /// The package that a library is to come from, and the package set where the lock names one. The machine is asked first
     /// where it gave the library when it was locked.
     fn package(&self, soname: &str, giver: Giver) -> Option<(String, Option<LockedSet>)> {

@@ -17,7 +17,7 @@ use pitstop_core::settings::{Settings, normalized};
 use pitstop_host::locating::Locator;
 use pitstop_host::project::pin;
 use pitstop_host::remedy::{package_set, suite};
-use pitstop_host::survey::{Asking, Survey};
+use pitstop_host::survey::{Asking, Survey, Unread};
 
 use super::fix::lock::project;
 use super::{Done, answer_json, target};
@@ -120,10 +120,9 @@ fn report(
     let provided = target::provided_by_fix(survey, &mut notes);
     let process = survey.process_with(caller.clone()).map_err(target::survey_error)?;
     let diagnosis = survey.diagnose(&process, &provided);
-    let pythons_own = OnceCell::new();
+    let pythons_own: OnceCell<BTreeMap<BString, PathBuf>> = OnceCell::new();
     let here = |soname: &str| {
-        let own: &BTreeMap<BString, PathBuf> =
-            pythons_own.get_or_init(|| survey.libraries_of_python(&process));
+        let own = pythons_own.get_or_init(|| survey.libraries_of_python(&process));
         let path = own.get(soname.as_bytes().as_bstr())?;
         Some(HereReport { path: shown(path.as_os_str().as_bytes()), from: "python" })
     };
@@ -168,12 +167,8 @@ fn report(
         notes,
     };
     names.describe(&diagnosis, &mut report);
-    report.unread.extend(
-        survey
-            .unread
-            .iter()
-            .map(|unread| UnreadReport { path: short(&unread.path), cause: unread.cause.clone() }),
-    );
+    let unread = |unread: &Unread| UnreadReport { path: short(&unread.path), cause: unread.cause.clone() };
+    report.unread.extend(survey.unread.iter().map(unread));
     let locator = locator.borrow();
     report.notes.extend(locator.problems().iter().map(shown));
     report.notes.extend(locator.hint().map(str::to_owned));
