@@ -198,7 +198,7 @@ impl Settings {
             let name = below(place, key);
             match key.as_str() {
                 "exclude" => {
-                    settings.exclude = words(&name, value)?.iter().map(|it| normalized(it)).collect()
+                    settings.exclude = words(&name, value)?.iter().map(|it| normalized(it)).collect();
                 }
                 "fhs" => settings.fhs = Some(fhs(&name, table(&name, value)?)?),
                 "libraries" => settings.libraries = extras(&name, value)?,

@@ -253,14 +253,14 @@ impl Survey {
         }
         self.asks.retain(|ask| !is_of(ask.package, &settings.exclude));
         for extra in &settings.libraries {
-            let names: BTreeSet<String> = extra.before.iter().cloned().collect();
+            let whose: BTreeSet<String> = extra.before.iter().cloned().collect();
             let is_asker = |&index: &usize| {
                 let native = &self.natives[index];
-                native.role == Role::Extension && is_of(native.package, &names)
+                native.role == Role::Extension && is_of(native.package, &whose)
             };
             let before: Vec<usize> = (0..self.natives.len()).filter(is_asker).collect();
             // It is for packages that are not here.
-            if before.is_empty() && !names.is_empty() {
+            if before.is_empty() && !whose.is_empty() {
                 continue;
             }
             self.asks.push(Ask {

@@ -223,7 +223,7 @@ impl Apt {
             }
             let gone = words::versions_gone(&finished.errors);
             if gone.is_empty() {
-                return self.unsolved(&output, &finished.errors, packages);
+                return Self::unsolved(&output, &finished.errors, packages);
             }
             let open = gone.iter().filter(|(package, _)| !without.contains(package)).count();
             if self.pins.strict || open == 0 {
@@ -243,8 +243,8 @@ impl Apt {
         }
     }
 
+    /// What apt means by having no solution.
     fn unsolved(
-        &self,
         output: &str,
         errors: &str,
         packages: &BTreeSet<String>,

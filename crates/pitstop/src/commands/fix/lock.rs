@@ -173,7 +173,7 @@ impl Governed {
             .write(&|lock| {
                 Pinned::settle(lock, &self.pinned.settings, &self.pinned.systems);
                 self.forget_renewed(lock, remedy);
-                set.set(self.add(lock, project, remedy, &needed_by));
+                set.set(Self::add(lock, project, remedy, &needed_by));
                 if lock.nixpkgs.is_none() {
                     lock.nixpkgs = set.take().filter(|_| sources.project.is_none());
                 }
@@ -206,7 +206,6 @@ impl Governed {
     /// Adds what was provided; gives the package set that all of it came from, where there is one and it says something
     /// elsewhere too.
     fn add(
-        &self,
         lock: &mut Lock,
         project: &Project,
         remedy: &Remedy,
