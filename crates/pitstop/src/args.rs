@@ -124,7 +124,7 @@ pub(crate) struct Environment {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Sources {
     /// The package set to take libraries from: a path, a URL, `channel:NAME`, `<NAME>` or a flake
-    /// [default: pitstop.lock, flake.lock, <nixpkgs>, the flake registry]
+    /// [default: pitstop.lock, the settings, flake.lock, <nixpkgs>, the flake registry]
     #[arg(long, value_name = "NIXPKGS")]
     pub(crate) nixpkgs: Option<String>,
 
