@@ -78,6 +78,12 @@ let
 
   # For each program its `bin`, for the system profile.
   which = pkgs.writeShellScriptBin "which" "type -P \"$@\"";
+  foreign = pname: package: derive {
+    inherit pname;
+    inherit (package) version builder args;
+    env = removeAttrs package.drvAttrs [ "name" "system" "outputs" "builder" "args" ]
+      // { finish = ""; loader = ""; needs = ""; sonames = ""; shell = ""; };
+  };
   systemPrograms = essentials ++ [ "nix" "python311" "patchelf" "gawk" "strace" ];
 in
 {
@@ -131,13 +137,9 @@ in
   mkShellNoCC = given: pkgs.mkShell given;
 
   nixbox = {
-    # Python as Debian ships it: a foreign program here, whose loader is /lib64/ld-linux-x86-64.so.2.
-    foreignPython = derive {
-      pname = "foreign-python3";
-      inherit (all.python311) version builder args;
-      env = removeAttrs all.python311.drvAttrs [ "name" "system" "outputs" "builder" "args" ]
-        // { finish = ""; loader = ""; needs = ""; sonames = ""; shell = ""; };
-    };
+    # As Debian ships them, foreign programs here, whose loader is /lib64/ld-linux-x86-64.so.2: Python, and one written in Go.
+    foreignPython = foreign "foreign-python3" all.python311;
+    foreignGo = foreign "foreign-age" all.age;
     system = symlinkJoin {
       name = "nixbox-system";
       paths = map (id: lib.getBin all.${id}) systemPrograms

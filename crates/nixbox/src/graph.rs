@@ -12,7 +12,9 @@ use crate::table::Table;
 
 /// Programs that a box has, with the Debian packages that they are made of.
 const PROGRAMS: &[(&str, &[&str])] = &[
+    ("age", &["age"]),
     ("bash", &["bash"]),
+    ("bubblewrap", &["bubblewrap"]),
     ("coreutils", &["coreutils"]),
     ("diffutils", &["diffutils"]),
     ("findutils", &["findutils"]),
@@ -50,6 +52,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
             "linux-libc-dev",
         ],
     ),
+    ("git", &["git"]),
     ("gnugrep", &["grep"]),
     ("gnused", &["sed"]),
     ("gnutar", &["tar"]),

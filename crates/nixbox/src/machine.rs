@@ -234,7 +234,8 @@ impl Machine<'_> {
             ("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"),
             ("NIX_SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"),
         ]);
-        command.env("NIX_PATH", format!("nixpkgs={CHANNEL}"));
+        // The set itself: the channel is that of the set which was built last, and there may be several.
+        command.env("NIX_PATH", format!("nixpkgs={}", self.nixbox.system().nixpkgs.display()));
         command.env("TERM", std::env::var_os("TERM").unwrap_or_else(|| "dumb".into()));
         if self.network {
             for name in ["http_proxy", "https_proxy", "no_proxy", "PIP_INDEX_URL"] {

@@ -3,7 +3,10 @@
 //! The packages and all that they refer to are merged once into a folder of links, which is kept with the links that keep
 //! the packages from being collected. To start something in it takes a handful of mounts and no Nix. Everything that is
 //! not `/usr`, `/bin`, `/sbin`, `/lib`, `/lib64` or `/etc` is the machine's own.
+//!
+//! A Debian is such a root already: see [`debian`].
 
+mod debian;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +22,7 @@ use pitstop_core::locate::locate;
 pub use pitstop_core::settings::{Fhs as Settings, Words};
 
 use crate::files::SystemFiles;
-use crate::lend::{LendError, Lender, Lent, is_soname};
+use crate::lend::{LendError, Lender, Lent, is_soname, own_loader};
 use crate::namespace::{Change, Node};
 use crate::project::{Project, ProjectError};
 use crate::provide::{self, Context};
@@ -46,6 +49,8 @@ pub const BASE: [&str; 13] = [
 
 /// Where the machine's own `/etc` is shown; its entries in the root's `/etc` are links into it.
 const HOST_ETC: &str = "/.host-etc";
+/// Where NixOS has the machine's graphics driver, which no package can stand for.
+const DRIVER: &str = "/run/opengl-driver/lib";
 const GENERATOR: &str = concat!("pitstop ", env!("CARGO_PKG_VERSION"));
 /// Folders of packages that are merged, each with its name below `/usr`.
 const MERGED: [(&str, &str); 7] = [
@@ -104,7 +109,16 @@ pub fn attributes(names: &[String]) -> Result<Vec<String>, LendError> {
 }
 
 /// Makes a root of the packages that are named, and of what the files and environments among `names` lack.
-pub fn make(names: &[String], mut lender: Lender<'_>) -> Result<Made, LendError> {
+pub fn make(names: &[String], lender: Lender<'_>) -> Result<Made, LendError> {
+    let own = own_loader()?;
+    if remedy::asks_nix(&own.path, lender.sources) {
+        make_of_nix(names, lender)
+    } else {
+        debian::make(names, &own, lender)
+    }
+}
+
+fn make_of_nix(names: &[String], mut lender: Lender<'_>) -> Result<Made, LendError> {
     let keep_in = lender.keep_in.clone();
     for name in names.iter().filter(|name| name.contains('/')) {
         lender.path(Path::new(name))?;
@@ -154,7 +168,7 @@ pub fn make(names: &[String], mut lender: Lender<'_>) -> Result<Made, LendError>
         etc.add("etc", &path.join("etc")).map_err(io)?;
     }
     let lent = lay_out(&keep_in, &tree, &etc, &files)?;
-    witnesses.insert("/etc".into());
+    witnesses.extend(["/etc", DRIVER].map(PathBuf::from));
     Ok(Made { lent, clashes: tree.clashes, witnesses, troubles })
 }
 
@@ -172,10 +186,13 @@ fn lay_out(keep_in: &Path, tree: &Tree, etc: &Tree, files: &SystemFiles) -> Resu
     let its = tree.links("lib").find(|(name, _)| is_loader(name)).map(|(_, file)| file.clone());
     let its = its.ok_or(LendError::NoLoader)?;
     let loader = loader::ask(&its).map_err(crate::survey::SurveyError::Loader)?;
-    let entries = entries(tree, files, loader.target);
+    let driver =
+        below(Path::new(DRIVER)).into_iter().map(|(name, file)| (Path::new(DRIVER).join(name), file));
+    let libraries = tree.links("lib").map(|(name, file)| (Path::new("/usr/lib").join(name), file.clone()));
+    let entries = entries(driver.chain(libraries), files, loader.target);
     let cache = cache::write(&entries, loader.target.encoding, GENERATOR)?;
     fs_err::write(root.join("ld.so.cache"), cache).map_err(io)?;
-    fs_err::write(root.join("ld.so.conf"), "/usr/lib\n").map_err(io)?;
+    fs_err::write(root.join("ld.so.conf"), format!("{DRIVER}\n/usr/lib\n")).map_err(io)?;
     let root = made.keep();
 
     let change = |path: &str, node: Node| Change { path: path.into(), node };
@@ -212,8 +229,13 @@ fn is_loader(name: &OsStr) -> bool {
     name.starts_with(b"ld-linux") || name.starts_with(b"ld64.so")
 }
 
-/// What ldconfig would write for `/usr/lib`: each library by its soname, those of glibc-hwcaps folders too.
-fn entries(tree: &Tree, files: &SystemFiles, target: Target) -> Vec<NewEntry> {
+/// What ldconfig would write for these entries of its folders, each with the path at which it will be seen: each library by
+/// its soname, those of glibc-hwcaps folders too.
+fn entries(
+    libraries: impl Iterator<Item = (PathBuf, PathBuf)>,
+    files: &SystemFiles,
+    target: Target,
+) -> Vec<NewEntry> {
     // Of several links to one library the one that has its soname; what has no soname goes by its own name.
     let mut entries: BTreeMap<(BString, Capability), (bool, BString)> = BTreeMap::new();
     let mut add = |file: &Path, seen_at: &Path, capability: Capability| {
@@ -229,10 +251,10 @@ fn entries(tree: &Tree, files: &SystemFiles, target: Target) -> Vec<NewEntry> {
             entries.insert((soname, capability), (by_name, path));
         }
     };
-    for (name, file) in tree.links("lib") {
-        let seen_at = Path::new("/usr/lib").join(name);
+    for (seen_at, file) in libraries {
+        let name = seen_at.file_name().unwrap_or_default();
         if name == "glibc-hwcaps" {
-            for (subdirectory, file) in below(file) {
+            for (subdirectory, file) in below(&file) {
                 let name = subdirectory.to_string_lossy().into_owned();
                 let capability = Capability::Subdirectory { name, isa_level: 0 };
                 for (name, file) in below(&file) {
@@ -240,7 +262,7 @@ fn entries(tree: &Tree, files: &SystemFiles, target: Target) -> Vec<NewEntry> {
                 }
             }
         } else if name.as_bytes().contains_str(".so") {
-            add(file, &seen_at, Capability::Bits(0));
+            add(&file, &seen_at, Capability::Bits(0));
         }
     }
     let kind = flags::default(target);

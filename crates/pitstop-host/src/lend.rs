@@ -37,10 +37,16 @@ pub struct Lent {
 }
 
 impl Lent {
+    /// Whether the machine's own folders are seen with more in them, rather than others in their place.
+    #[must_use]
+    pub fn is_over_the_machine(&self) -> bool {
+        self.changes.is_empty() || self.changes.iter().any(|change| matches!(change.node, Node::Over(_)))
+    }
+
     /// Everything that this rests on besides what it was made from: when some of it is gone, it must be made anew.
     pub fn sources(&self) -> impl Iterator<Item = &PathBuf> {
         let shown = self.changes.iter().filter_map(|change| match &change.node {
-            Node::Show(source) | Node::Same(source) => Some(source),
+            Node::Show(source) | Node::Same(source) | Node::Over(source) => Some(source),
             Node::Link(to) if to.is_absolute() => Some(to),
             Node::Link(_) | Node::Linked(_) => None,
         });

@@ -8,6 +8,7 @@
 //! is covered by a tmpfs, in which everything that it had is shown again.
 
 mod mirror;
+mod overlay;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,9 @@ pub enum Node {
     Same(PathBuf),
     /// The folder as it is, its entries being links into this folder that shows it. For folders of very many entries.
     Linked(PathBuf),
+    /// The folder as it is, with what this folder of the same layout has laid over it: where both have a file of one name,
+    /// this one's is seen.
+    Over(PathBuf),
 }
 
 /// A change to the file system: at this path there shall be that.

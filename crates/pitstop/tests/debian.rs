@@ -253,3 +253,79 @@ fn a_lock_holds_debian_packages_to_version_and_hash() {
 fn an_ordinary_user_tries_packages_where_apt_knows_none_yet() {
     try_works(USER, "rm -rf /var/lib/apt/lists/*");
 }
+
+const USES_ZLIB: &str = r"
+#include <stdio.h>
+#include <zlib.h>
+int main(void) { puts(zlibVersion()); return zlibVersion()[0] != '1'; }
+";
+
+/// What a person does with packages that are not installed and cannot be: loads a library, starts programs, compiles with
+/// headers, goes in again from within. Nothing of it is there outside.
+fn packages_are_there_inside(user: u32) {
+    let machine = Machine::new(user);
+    let well = |script: &str| {
+        let (status, said) = machine.sh(&format!("cd; {script}"));
+        assert_eq!(status, Some(0), "{script}\n{said}");
+        said
+    };
+    let load = "python3 -c 'import ctypes; ctypes.CDLL(\"libodbc.so.2\"); print(\"loaded\")'";
+    assert_ne!(machine.sh(load).0, Some(0), "it loads without help");
+    for how in
+        ["fhs --with libodbc2", "fhs --with libodbc.so.2", "run --with libodbc2", "run --with libodbc.so.2"]
+    {
+        assert!(well(&format!("pitstop {how} -- {load}")).contains("loaded"), "{how}");
+    }
+    // Again, where apt may not be asked.
+    machine.sh_as(0, "chmod 0 /usr/bin/apt-get /usr/bin/dpkg-deb");
+    assert!(well(&format!("pitstop fhs --with libodbc2 -- {load}")).contains("loaded"));
+    machine.sh_as(0, "chmod 755 /usr/bin/apt-get /usr/bin/dpkg-deb");
+
+    machine.sh_as(0, "mkdir -p /usr/local/own && chmod 777 /usr/local/own");
+    well(&format!("cat >z.c <<'EOF'\n{USES_ZLIB}\nEOF"));
+    let said = well(
+        "pitstop fhs --with gcc --with libc6-dev --with zlib1g-dev -- sh -c 'cc -o z z.c -lz && ./z && touch /usr/local/own/x \
+         && ls -l /usr/bin/python3 && ldconfig -p | head -1 && ls /usr/local/bin/pitstop && pwd'",
+    );
+    assert!(said.contains("1.") && said.contains("/usr/local/bin/pitstop"), "{said}");
+    // More roots in each other than the kernel lays overlays upon each other.
+    let said = well(&format!(
+        "pitstop fhs --with libodbc2 -- pitstop fhs --with libodbc2 -- pitstop fhs --with libodbc2 -- \
+         pitstop fhs --with gcc --with libc6-dev --with zlib1g-dev -- sh -c \"cc -o z2 z.c -lz && ./z2 && {}\"",
+        load.replace('"', "\\\"")
+    ));
+    assert!(said.contains("loaded"), "{said}");
+    let (status, said) =
+        machine.sh("cat /proc/mounts; ls /usr/bin/gcc /usr/lib/*/libodbc.so.2 /usr/include/zlib.h");
+    assert!(status != Some(0) && !said.contains("overlay /usr"), "something is seen outside: {said}");
+}
+
+#[test]
+fn root_has_packages_inside_that_are_not_installed() {
+    packages_are_there_inside(0);
+}
+
+#[test]
+fn an_ordinary_user_has_packages_inside_that_are_not_installed() {
+    packages_are_there_inside(USER);
+}
+
+#[test]
+fn what_a_debian_has_not_is_named() {
+    let machine = Machine::new(USER);
+    for (with, word) in [
+        ("libnobody99", "libnobody99"),
+        ("unixODBC", "unixODBC is no name of a Debian package"),
+        ("gcc-", "gcc- is no name of a Debian package"),
+        ("libnobody.so.99", "libnobody.so.99"),
+        ("./nowhere", "nowhere"),
+    ] {
+        let (status, said) = machine.sh(&format!("cd; pitstop fhs --with {with} -- true"));
+        assert_eq!(status, Some(127), "{with}: {said}");
+        assert!(said.contains("error") && said.contains(word), "{with}: {said}");
+    }
+    // Nothing is needed, so nothing is made.
+    let (status, said) =
+        machine.sh("cd; pitstop fhs -- readlink /proc/self/ns/mnt /proc/1/ns/mnt | uniq | wc -l");
+    assert!(status == Some(0) && said.trim() == "1", "{said}");
+}

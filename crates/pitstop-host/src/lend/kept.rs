@@ -12,6 +12,7 @@ const LINK: &[u8] = b"link";
 const SHOW: &[u8] = b"show";
 const LINKED: &[u8] = b"linked";
 const SAME: &[u8] = b"same";
+const OVER: &[u8] = b"over";
 
 /// The fields of what was lent.
 #[must_use]
@@ -25,6 +26,7 @@ pub fn encode(lent: &Lent) -> Vec<Vec<u8>> {
             Node::Show(source) => (SHOW, source),
             Node::Linked(seen_at) => (LINKED, seen_at),
             Node::Same(source) => (SAME, source),
+            Node::Over(layer) => (OVER, layer),
         };
         fields.extend([kind.to_vec(), path(&change.path), path(to)]);
     }
@@ -45,6 +47,7 @@ pub fn decode(fields: &[Vec<u8>]) -> Option<Lent> {
             SHOW => Node::Show(to),
             LINKED => Node::Linked(to),
             SAME => Node::Same(to),
+            OVER => Node::Over(to),
             _ => return None,
         };
         Some(Change { path: path(at), node })
@@ -79,6 +82,7 @@ mod tests {
                 change("/b", Node::Show("/c".into())),
                 change("/etc", Node::Linked("/.e".into())),
                 change("/.e", Node::Same("/etc".into())),
+                change("/usr", Node::Over("/u".into())),
             ],
             farm: Some("/f".into()),
             loader: None,

@@ -280,15 +280,26 @@ impl<'a> Lender<'a> {
 
     /// Every library of a package.
     fn package(&mut self, attribute: &str, own: &Arc<Loader>) -> Result<(), LendError> {
-        let nix = remedy::nix(self.sources, &self.keep_in.join(attribute))?;
         let mut context = Context {
             files: &self.files,
             accept_inexact: false,
             progress: &mut *self.progress,
             interrupt: self.interrupt,
         };
-        let packages = nix.packages(&[attribute], &mut context)?;
-        for lib in packages.found.iter().flat_map(|package| &package.outputs).map(|path| path.join("lib")) {
+        let folders: Vec<PathBuf> = if remedy::asks_nix(&own.path, self.sources) {
+            let nix = remedy::nix(self.sources, &self.keep_in.join(attribute))?;
+            let packages = nix.packages(&[attribute], &mut context)?;
+            let outputs = packages.found.iter().flat_map(|package| &package.outputs);
+            outputs.map(|path| path.join("lib")).collect()
+        } else {
+            fs_err::create_dir_all(&self.keep_in).map_err(provide::Error::Io)?;
+            let apt = remedy::apt(self.sources, &self.keep_in);
+            let folders = apt.packages(&[attribute.to_owned()], &mut context)?;
+            let places = own.system_dirs.iter().map(|folder| folder.strip_prefix("/").unwrap_or(folder));
+            let places: Vec<&Path> = places.collect();
+            folders.iter().flat_map(|folder| places.iter().map(|place| folder.join(place))).collect()
+        };
+        for lib in folders {
             for (soname, file) in libraries(&self.files, &lib, own) {
                 self.found.entry(soname).or_insert(file);
             }
@@ -304,6 +315,11 @@ impl<'a> Lender<'a> {
             NewEntry::plain(soname.as_bstr(), file.as_os_str().as_bytes().as_bstr(), kind)
         }));
         Ok(cache::write(&entries, loader.target.encoding, GENERATOR)?)
+    }
+
+    /// The files that were found so far.
+    pub(crate) fn files_found(&self) -> impl Iterator<Item = &Path> {
+        self.found.values().map(PathBuf::as_path)
     }
 
     /// What was found, what nobody gave, and on what it rests; for those who lay it out themselves.

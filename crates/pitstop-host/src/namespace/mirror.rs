@@ -10,7 +10,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, mkdir, open, openat, readlinkat, s
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount, mount_bind, mount_bind_recursive};
 
-use super::{Change, NamespaceError, Node, at, make_read_only, show};
+use super::{Change, NamespaceError, Node, at, make_read_only, overlay, show};
 
 /// A folder, and what is to be in it; or a file or folder that only is covered by another.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub(super) fn group(changes: &[Change]) -> (Option<Covered>, Vec<Covered>) {
 /// The folder in which a change is made, and the path below it; what is there and need only be covered is its own folder.
 fn place(change: &Change) -> (PathBuf, PathBuf) {
     let path = &change.path;
-    if matches!(change.node, Node::Show(_))
+    if matches!(change.node, Node::Show(_) | Node::Over(_))
         && let Ok(real) = std::fs::canonicalize(path)
     {
         return (real, PathBuf::new());
@@ -66,6 +66,7 @@ fn place(change: &Change) -> (PathBuf, PathBuf) {
 pub(super) fn apply(covered: &Covered) -> Result<(), NamespaceError> {
     match covered.changes.get(Path::new("")) {
         Some(Node::Show(source)) => show(source, &covered.folder),
+        Some(Node::Over(layer)) => overlay::lay(layer, &covered.folder),
         _ => build(covered, &covered.folder),
     }
 }
@@ -114,12 +115,15 @@ fn make(
     below: &BTreeMap<PathBuf, &Node>,
     folder: &Path,
 ) -> Result<(), NamespaceError> {
-    let target = folder.join(name);
+    let entry = folder.join(name);
+    // Folders in which something was made just now: they are there.
+    let mut there = folder.to_owned();
     for (path, node) in below {
-        let target = if path.as_os_str().is_empty() { target.clone() } else { target.join(path) };
-        if let Some(parent) = target.parent() {
+        let target = if path.as_os_str().is_empty() { entry.clone() } else { entry.join(path) };
+        if let Some(parent) = target.parent().filter(|parent| **parent != there) {
             std::fs::create_dir_all(parent)
                 .map_err(|cause| NamespaceError::Mount { path: parent.to_owned(), cause })?;
+            parent.clone_into(&mut there);
         }
         match node {
             Node::Link(to) => symlink(to, &target).map_err(at(&target))?,
@@ -136,6 +140,11 @@ fn make(
                 mount_bind_recursive(source, &target).map_err(at(source))?;
             }
             Node::Linked(seen_at) => linked(old, name, seen_at, &target, below)?,
+            Node::Over(layer) => {
+                mkdir(&target, Mode::from_raw_mode(0o755)).map_err(at(&target))?;
+                mount_bind_recursive(old.path(name), &target).map_err(at(&target))?;
+                overlay::lay(layer, &target)?;
+            }
         }
     }
     Ok(())

@@ -8,11 +8,10 @@ use pitstop_host::answers::Question;
 use pitstop_host::fhs::{self, Settings, Words};
 use pitstop_host::lend::{self, Lender, Lent, command};
 use pitstop_host::namespace;
-use pitstop_host::provide::Interrupt;
 
 use super::fix::lock::project_error;
 use super::progress::Progress;
-use super::{Done, launch};
+use super::{Done, fix, launch};
 use crate::args::Fhs;
 use crate::error::CommandError;
 use crate::exit::ExitStatus;
@@ -58,15 +57,18 @@ fn default_command(settings: &Settings) -> Vec<OsString> {
 
 /// Goes into the root, and becomes the command as it is found there.
 fn start(lent: &Lent, words: &[OsString]) -> CommandError {
-    if let Err(error) = namespace::enter(&lent.changes) {
+    if !lent.changes.is_empty()
+        && let Err(error) = namespace::enter(&lent.changes)
+    {
         return launch::namespace_error(error);
     }
-    let variables = variables();
-    let path = variables.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
+    let variables = if lent.is_over_the_machine() { Vec::new() } else { variables() };
+    let path = variables.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
+    let path = path.or_else(command::search_path);
     let Some(word) = words.first() else {
         return CommandError::new(ExitStatus::Usage, "no command was named");
     };
-    match command::find(word, path) {
+    match command::find(word, path.as_deref()) {
         Ok(command) => launch::become_program(&command.path, words, &variables),
         Err(error) => launch::find_error(error),
     }
@@ -119,7 +121,7 @@ fn root(
 
     let mut progress = Progress::new(output);
     let mut show = |event| progress.show(&event);
-    let interrupt = Interrupt::default();
+    let interrupt = fix::interrupt()?;
     let keep_in = sources.cache.join("fhs").join(lend::digest(parts));
     let made = fhs::make(names, Lender::new(&sources, keep_in, &mut show, &interrupt));
     progress.finish();
@@ -139,6 +141,7 @@ fn root(
         let fields = lend::encode(&made.lent);
         question.keep(&witnesses, &fields.iter().map(Vec::as_slice).collect::<Vec<_>>());
     }
+    launch::settle(&interrupt)?;
     Ok(made.lent)
 }
 

@@ -6,12 +6,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::Ordering;
 
 use pitstop_host::lend::command::CommandError as FindError;
 use pitstop_host::lend::{self, Lent};
 use pitstop_host::namespace::NamespaceError;
 use pitstop_host::project::Project;
-use pitstop_host::provide::Error as ProvideError;
+use pitstop_host::provide::{Error as ProvideError, Interrupt};
 use pitstop_host::remedy::{Pinned, Sources};
 
 use super::{fix, target};
@@ -134,6 +135,15 @@ pub(super) fn find_error(error: FindError) -> CommandError {
         FindError::NotFound(_) => CommandError::new(ExitStatus::NotStarted, error),
         FindError::NotExecutable { .. } => CommandError::new(ExitStatus::NotExecutable, error),
     }
+}
+
+/// The end of what a signal ends gently: one that came meanwhile is obeyed now, and from here on each does what it always does.
+pub(super) fn settle(interrupt: &Interrupt) -> Result<(), CommandError> {
+    // Once its flag is set, a signal has its default effect: see `fix::interrupt`.
+    if interrupt.flag().swap(true, Ordering::SeqCst) {
+        return Err(lend_error(ProvideError::Interrupted.into()));
+    }
+    Ok(())
 }
 
 /// What could not be lent.

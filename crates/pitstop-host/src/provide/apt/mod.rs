@@ -4,6 +4,7 @@
 //! that the machine lacks. apt itself finds them, fetches them and checks their signatures and hashes; all that differs
 //! from installing is where the files go. With root and the user's wish, they are installed.
 
+mod packages;
 mod pins;
 mod unpack;
 mod words;

@@ -11,6 +11,9 @@ use crate::provide::{Context, Error, child};
 /// The expression; all that varies reaches it as one JSON string.
 const EXPRESSION: &str = include_str!("ideas.nix");
 
+/// Names in one evaluation, at most: the kernel takes no argument of more than 128 KiB.
+const NAMES_MAX: usize = 1000;
+
 #[derive(Serialize)]
 struct Request<'a> {
     references: &'a [Reference],
@@ -95,12 +98,11 @@ fn with_words(
     context: &mut Context<'_>,
 ) -> Result<(Set, Vec<Idea>), Error> {
     let how = How { every, raise: false };
-    let finished = ask(nix, names, how, context)?;
-    let (set, mut ideas) = if finished.status.success() {
-        answer(nix, &finished)?
-    } else {
-        one_by_one(nix, names, how, context)?
-    };
+    let mut batches = names.chunks(NAMES_MAX);
+    let (set, mut ideas) = batch(nix, batches.next().unwrap_or_default(), how, context)?;
+    for names in batches {
+        ideas.extend(batch(nix, names, how, context)?.1);
+    }
     for idea in &mut ideas {
         if let State::Refused { words } = &mut idea.facts
             && words.is_empty()
@@ -110,6 +112,11 @@ fn with_words(
         }
     }
     Ok((set, ideas))
+}
+
+fn batch(nix: &Nix, names: &[&str], how: How, context: &mut Context<'_>) -> Result<(Set, Vec<Idea>), Error> {
+    let finished = ask(nix, names, how, context)?;
+    if finished.status.success() { answer(nix, &finished) } else { one_by_one(nix, names, how, context) }
 }
 
 /// Some errors of Nix (a missing attribute within the package, a wrong type, `abort`) cannot be caught in an expression,
