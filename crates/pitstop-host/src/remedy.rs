@@ -24,7 +24,7 @@ use crate::provide::{Context, Cost, Error, Event, Interrupt, Outcome, Provider, 
 use crate::survey::Survey;
 
 pub use asking::{apt, ask_all, asks_nix, nix};
-pub use record::{Kept, Record, RecordError};
+pub use record::{Change, Kept, Record, RecordError};
 
 /// Rounds of looking for what libraries that were found lack themselves. Real closures end after three or four.
 const ROUNDS_MAX: usize = 32;
