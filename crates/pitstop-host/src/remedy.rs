@@ -19,7 +19,7 @@ use pitstop_core::locate::{Candidate, Distribution, Suite, Witness};
 
 use crate::locating::Locator;
 use crate::programs::{ProgramRemedy, Programs};
-use crate::provide::host::{self, Places};
+use crate::provide::host::{self, Drivers, Places, is_of_driver};
 use crate::provide::{Context, Cost, Error, Event, Interrupt, Outcome, Provider, Provision, Refused, Want};
 use crate::survey::Survey;
 
@@ -88,6 +88,14 @@ pub struct Remedy {
 }
 
 impl Remedy {
+    /// What only a GPU driver has, and this machine's has not.
+    #[must_use]
+    pub fn of_driver(&self) -> Vec<String> {
+        let absent = self.after.missing.iter().filter(|missing| missing.optional);
+        let absent = absent.filter(|missing| is_of_driver(missing.soname.as_ref()));
+        absent.map(|missing| missing.soname.to_string()).collect()
+    }
+
     /// The files by soname, as the diagnosis takes them.
     #[must_use]
     pub fn provided(&self) -> BTreeMap<BString, PathBuf> {
@@ -123,6 +131,7 @@ impl Search<'_, '_> {
     pub fn run(mut self, known: BTreeMap<BString, Found>) -> Result<Remedy, Error> {
         let mut remedy = Remedy { found: known, ..Remedy::default() };
         let mut given_up: BTreeSet<BString> = BTreeSet::new();
+        let drivers = Drivers::new(&self.survey.files, self.survey.loader.target);
         remedy.after = self.survey.diagnose(self.process, &remedy.provided());
         for _ in 0..ROUNDS_MAX {
             if self.interrupt.is_requested() {
@@ -141,7 +150,10 @@ impl Search<'_, '_> {
                     None => open.push(missing),
                 }
             }
-            open.retain(|missing| !given_up.contains(&missing.soname));
+            // What a driver would have that is not here is nobody's to give.
+            open.retain(|missing| {
+                !given_up.contains(&missing.soname) && !drivers.lacks(missing.soname.as_ref())
+            });
             if open.is_empty() {
                 break;
             }

@@ -18,6 +18,7 @@ use crate::loader::{self, AskError};
 use crate::metadata;
 use crate::naming::{self, Installed};
 use crate::programs::{self, Programs, Stands};
+use crate::provide::host::Drivers;
 use crate::python::{self, PythonError};
 use crate::walk::{self, NativeFile, Tree, walk};
 use crate::wheels::LaidOut;
@@ -248,7 +249,9 @@ impl Survey {
         provided: &BTreeMap<BString, PathBuf>,
         given_up: &BTreeSet<BString>,
     ) -> Diagnosis {
-        self.asking(process, provided, given_up, diagnose)
+        let mut diagnosis = self.asking(process, provided, given_up, diagnose);
+        Drivers::new(&self.files, self.loader.target).settle(&mut diagnosis);
+        diagnosis
     }
 
     /// Says what opening each of these files comes to.

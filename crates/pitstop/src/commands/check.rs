@@ -16,6 +16,7 @@ use pitstop_host::locating::Locator;
 use pitstop_host::remedy::{package_set, suite};
 use pitstop_host::survey::{Asking, Survey};
 
+use pitstop_host::provide::host::driver_note;
 use super::{Done, answer_json, target};
 use crate::args::Check;
 use crate::error::CommandError;
@@ -163,6 +164,9 @@ fn report(
             .unread
             .iter()
             .map(|unread| UnreadReport { path: short(&unread.path), cause: unread.cause.clone() }),
+    let of_driver = report.optional.iter().filter(|missing| missing.class == "driver");
+    let of_driver: Vec<String> = of_driver.map(|missing| missing.soname.clone()).collect();
+    report.notes.extend(driver_note(&of_driver));
     );
     let locator = locator.borrow();
     report.notes.extend(locator.problems().iter().map(shown));

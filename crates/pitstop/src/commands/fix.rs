@@ -19,6 +19,7 @@ use pitstop_host::fixing::{self, Originals, PlanError};
 use pitstop_host::locating::Locator;
 use pitstop_host::programs::Programs;
 use pitstop_host::provide::{self, Interrupt};
+use pitstop_host::provide::host::driver_note;
 use pitstop_host::remedy::{Found, Record, Remedy, Search, Sources, package_set, suite, total};
 use pitstop_host::survey::{Asking, Survey};
 use pitstop_host::verify::{Subject, Verdict, module_name, verify};
@@ -389,6 +390,9 @@ fn verified(survey: &Survey, remedy: &Remedy, output: &Output) -> Vec<FailingRep
     let verdicts = match verify(python, &subjects) {
         Ok(verdicts) => verdicts,
         Err(error) => {
+    if let Some(note) = driver_note(&remedy.of_driver()) {
+        output.note(&format!("note: {note}"));
+    }
             let file = shown_path(python);
             return vec![FailingReport { file, words: error.to_string(), library_missing: false }];
         }
@@ -420,6 +424,8 @@ fn verified(survey: &Survey, remedy: &Remedy, output: &Output) -> Vec<FailingRep
     if more > 0 {
         output.note(&format!(
             "note: {} the same (see --verbose)",
+            // That was told, and there is nothing to mend.
+            Complaint::MissingLibrary(name) if remedy.of_driver().contains(&name) => continue,
             count(more, "more file lacks", "more files lack")
         ));
     }

@@ -107,9 +107,14 @@ fn missing(rows: &[MissingReport], distribution: &Distribution) -> String {
 
 /// What packages ask for by name and can do without, in one short block: `fix --optional` provides it.
 fn optional(rows: &[MissingReport], distribution: &Distribution) -> String {
+/// What no driver has: of one that is not here, one note tells.
+fn no_driver(row: &MissingReport) -> bool {
+    row.class != "driver"
+}
+
     const SHOWN: usize = 5;
-    let asked: Vec<&MissingReport> =
-        rows.iter().filter(|row| row.needed_by.iter().any(|needer| !needer.asks.is_empty())).collect();
+    let by_name = |row: &&MissingReport| row.needed_by.iter().any(|needer| !needer.asks.is_empty());
+    let asked: Vec<&MissingReport> = rows.iter().filter(|row| no_driver(row)).filter(by_name).collect();
     if asked.is_empty() {
         return String::new();
     }
@@ -227,7 +232,8 @@ pub(super) fn asides(report: &Report, is_installed: bool, output: &Output) {
         output.note(&format!("note: {note}"));
     }
     let by_name = |missing: &&MissingReport| missing.needed_by.iter().any(|needer| !needer.asks.is_empty());
-    let (asked, plugins): (Vec<_>, Vec<_>) = report.optional.iter().partition(by_name);
+    let (asked, plugins): (Vec<_>, Vec<_>) =
+        report.optional.iter().filter(|row| no_driver(row)).partition(by_name);
     if !plugins.is_empty() {
         let names: Vec<&str> = plugins.iter().map(|missing| missing.soname.as_str()).collect();
         let many = names.len();
