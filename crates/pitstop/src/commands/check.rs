@@ -11,12 +11,16 @@ use std::path::{Path, PathBuf};
 use bstr::{BString, ByteSlice};
 use pitstop_core::diagnose::Diagnosis;
 use pitstop_core::ldso;
-use pitstop_core::report::{HereReport, Names, ProgramReport, PythonReport, Report, SCHEMA, UnreadReport};
+use pitstop_core::report::{
+    HereReport, Names, ProgramReport, PythonReport, Report, SCHEMA, ScriptReport, UnreadReport,
+};
+use pitstop_core::targets::Owner;
 use pitstop_host::locating::Locator;
+use pitstop_host::provide::host::driver_note;
 use pitstop_host::remedy::{package_set, suite};
 use pitstop_host::survey::{Asking, Survey};
+use pitstop_host::walk::ScriptFile;
 
-use pitstop_host::provide::host::driver_note;
 use super::{Done, answer_json, target};
 use crate::args::Check;
 use crate::error::CommandError;
@@ -153,20 +157,21 @@ fn report(
         mismatched: Vec::new(),
         unusable: Vec::new(),
         programs: programs(survey, asking, &short),
+        scripts: scripts(survey, &short),
         unread: Vec::new(),
         misfits: Vec::new(),
         to_build: Vec::new(),
         notes,
     };
     names.describe(&diagnosis, &mut report);
+    let of_driver = report.optional.iter().filter(|missing| missing.class == "driver");
+    let of_driver: Vec<String> = of_driver.map(|missing| missing.soname.clone()).collect();
+    report.notes.extend(driver_note(&of_driver));
     report.unread.extend(
         survey
             .unread
             .iter()
             .map(|unread| UnreadReport { path: short(&unread.path), cause: unread.cause.clone() }),
-    let of_driver = report.optional.iter().filter(|missing| missing.class == "driver");
-    let of_driver: Vec<String> = of_driver.map(|missing| missing.soname.clone()).collect();
-    report.notes.extend(driver_note(&of_driver));
     );
     let locator = locator.borrow();
     report.notes.extend(locator.problems().iter().map(shown));
@@ -187,6 +192,16 @@ fn programs(survey: &Survey, asking: Asking, short: &dyn Fn(&Path) -> String) ->
             missing: program.missing.iter().map(|soname| shown(soname.as_slice())).collect(),
         })
         .collect()
+}
+
+fn scripts(survey: &Survey, short: &dyn Fn(&Path) -> String) -> Vec<ScriptReport> {
+    let paths: Vec<&Path> = survey.scripts.iter().map(|script| script.path.as_path()).collect();
+    let script = |(script, owner): (&ScriptFile, Option<Owner>)| ScriptReport {
+        path: short(&script.path),
+        package: owner.map(|owner| shown(owner.to_string())),
+        names: shown(script.line.program.as_slice()),
+    };
+    survey.scripts.iter().zip(survey.owners_of(&paths)).map(script).collect()
 }
 
 fn add_notes(

@@ -2,6 +2,7 @@
 
 pub(super) mod programs;
 pub(super) mod python;
+mod scripts;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,11 +16,11 @@ use pitstop_core::targets::module_stem;
 use pitstop_core::words::{Complaint, complaint};
 use pitstop_host::apply::{ApplyError, Status, Venv, status};
 use pitstop_host::environment::Environment;
-use pitstop_host::fixing::{self, Originals, PlanError};
+use pitstop_host::fixing::{self, Originals, PlanError, ScriptRemedy};
 use pitstop_host::locating::Locator;
 use pitstop_host::programs::Programs;
-use pitstop_host::provide::{self, Interrupt};
 use pitstop_host::provide::host::driver_note;
+use pitstop_host::provide::{self, Interrupt};
 use pitstop_host::remedy::{Found, Record, Remedy, Search, Sources, package_set, suite, total};
 use pitstop_host::survey::{Asking, Survey};
 use pitstop_host::verify::{Subject, Verdict, module_name, verify};
@@ -45,6 +46,8 @@ pub(super) struct FixReport {
     pub(super) plan: Option<Plan>,
     /// What is done about programs that do not start.
     programs: Vec<programs::ProgramReport>,
+    /// What is done about scripts whose first line names a program that is not there.
+    scripts: Vec<scripts::ScriptReport>,
     pub(super) failing: Vec<FailingReport>,
     /// What could not be read, so that it is not known what it needs.
     unread: Vec<UnreadReport>,
@@ -53,6 +56,8 @@ pub(super) struct FixReport {
 impl FixReport {
     /// The report with how the command ends: what could not be read wins.
     pub(super) fn with(self, status: ExitStatus) -> (Self, ExitStatus) {
+        let refused = self.scripts.iter().any(|script| script.way == "refused");
+        let status = if refused { status.max(ExitStatus::Missing) } else { status };
         let status = if self.unread.is_empty() { status } else { status.max(ExitStatus::Incomplete) };
         (self, status)
     }
@@ -78,7 +83,8 @@ pub(super) struct FailingReport {
 /// Fixes the environment that is meant.
 pub(super) fn run(fix: &Fix, json: bool, output: &Output) -> Done {
     let environment = target::environment(fix.environment.venv.as_deref())?;
-    let (report, status) = mend(environment.root.as_path(), &fix.sources, fix.dry_run, json, output)?;
+    let root = environment.root.as_path();
+    let (report, status) = mend(root, &fix.sources, fix.scripts, fix.dry_run, json, output)?;
     if json {
         answer_json(output, &report)?;
     }
@@ -89,6 +95,7 @@ pub(super) fn run(fix: &Fix, json: bool, output: &Output) -> Done {
 pub(super) fn mend(
     root: &Path,
     sources: &args::Sources,
+    with_scripts: bool,
     dry_run: bool,
     json: bool,
     output: &Output,
@@ -102,7 +109,7 @@ pub(super) fn mend(
     }
     let was_fixed = matches!(before, Status::Whole(_) | Status::Stale { .. });
     let begun = Begun { venv: &venv, by_us: Cell::new(false), was_fixed };
-    let mended = mend_locked(environment, &begun, sources, dry_run, json, output);
+    let mended = mend_locked(environment, &begun, sources, with_scripts, dry_run, json, output);
     // Whatever ends a fix, what it had begun goes with it.
     mended.inspect_err(|_| begun.take_back())
 }
@@ -111,6 +118,7 @@ fn mend_locked(
     environment: Environment,
     begun: &Begun<'_>,
     sources: &args::Sources,
+    with_scripts: bool,
     dry_run: bool,
     json: bool,
     output: &Output,
@@ -122,13 +130,17 @@ fn mend_locked(
     let its_programs = Programs::of(&survey, Asking::Allowed, &originals.facts());
     let sources = sources_of(sources, &survey, dry_run);
     let remedy = search(&survey, &its_programs, &sources, known, begun, &interrupt, output)?;
+    let its_scripts = ScriptRemedy::of(&survey, &originals, with_scripts);
 
     tell_refused(&remedy, output);
     programs::tell_refused(&survey, &remedy, output);
+    scripts::tell(&survey, &its_scripts, output);
     let mut report = report(&survey, &remedy);
+    report.scripts = scripts::report(&survey, &its_scripts);
     let unread = report.unread.iter().map(|unread| (unread.path.as_str(), unread.cause.as_str()));
     target::tell_unread(unread, output);
-    let plan = fixing::plan(&survey, &remedy, &originals).map_err(|error| plan_error(error, &survey))?;
+    let plan = fixing::plan(&survey, &remedy, &its_scripts, &originals);
+    let plan = plan.map_err(|error| plan_error(error, &survey))?;
     if dry_run {
         tell_dry_run(&remedy, &plan, json, output);
         report.plan = Some(plan);
@@ -140,6 +152,7 @@ fn mend_locked(
     if interrupt.is_requested() {
         return Err(provider_error(provide::Error::Interrupted));
     }
+    scripts::keep(&its_scripts, begun, &interrupt).map_err(provider_error)?;
     report.changed = begun.venv.apply(&plan).map_err(refused)?.changed;
     if interrupt.is_requested() && !begun.was_fixed {
         // Loading what was fixed may take minutes; whoever asked to stop does not wait for that.
@@ -156,18 +169,25 @@ fn mend_locked(
     report.failing.extend(programs::verified(&survey, &remedy, output));
     let status = outcome(&remedy, &report.failing);
     if status == ExitStatus::Success {
-        let libraries = count(remedy.found.len(), "library", "libraries");
-        let asked = remedy.after.asked.values().filter(|(_, libraries)| !libraries.is_empty()).count();
-        let files = count(remedy.after.preloads.len() + asked, "file", "files");
-        let fixed = Tone::Good.paint("fixed");
-        let programs = match remedy.programs.loaders.len() {
-            0 => String::new(),
-            number => format!(" and {}", count(number, "program", "programs")),
-        };
-        output
-            .note(&format!("{fixed}: {libraries} for {files}{programs}, verified; {}", total(&remedy.costs)));
+        tell_fixed(&remedy, &its_scripts, output);
     }
     Ok(report.with(status))
+}
+
+/// Says what was done, in one line.
+fn tell_fixed(remedy: &Remedy, scripts: &ScriptRemedy, output: &Output) {
+    let libraries = count(remedy.found.len(), "library", "libraries");
+    let asked = remedy.after.asked.values().filter(|(_, libraries)| !libraries.is_empty()).count();
+    let files = count(remedy.after.preloads.len() + asked, "file", "files");
+    let fixed = Tone::Good.paint("fixed");
+    let and = |number: usize, one: &str, many: &str| match number {
+        0 => String::new(),
+        number => format!(" and {}", count(number, one, many)),
+    };
+    let programs = and(remedy.programs.loaders.len(), "program", "programs");
+    let scripts = and(scripts.mended.len(), "script", "scripts");
+    let costs = total(&remedy.costs);
+    output.note(&format!("{fixed}: {libraries} for {files}{programs}{scripts}, verified; {costs}"));
 }
 
 /// What a fix has begun in an environment before it knows what it will do.
@@ -370,6 +390,9 @@ pub(super) fn tell_refused(remedy: &Remedy, output: &Output) {
     for hint in hints {
         output.hint(hint);
     }
+    if let Some(note) = driver_note(&remedy.of_driver()) {
+        output.note(&format!("note: {note}"));
+    }
     for mismatch in &remedy.after.mismatched {
         output.warning(&format!(
             "{} does not define version {}, and no library that is provided can",
@@ -390,9 +413,6 @@ fn verified(survey: &Survey, remedy: &Remedy, output: &Output) -> Vec<FailingRep
     let verdicts = match verify(python, &subjects) {
         Ok(verdicts) => verdicts,
         Err(error) => {
-    if let Some(note) = driver_note(&remedy.of_driver()) {
-        output.note(&format!("note: {note}"));
-    }
             let file = shown_path(python);
             return vec![FailingReport { file, words: error.to_string(), library_missing: false }];
         }
@@ -404,6 +424,8 @@ fn verified(survey: &Survey, remedy: &Remedy, output: &Output) -> Vec<FailingRep
         let (Verdict::Fails(words) | Verdict::Dies(words)) = verdict else { continue };
         let file = shown_path(survey.short(&subject.path));
         let lacking = match complaint(&words) {
+            // That was told, and there is nothing to mend.
+            Complaint::MissingLibrary(name) if remedy.of_driver().contains(&name) => continue,
             Complaint::MissingLibrary(name) | Complaint::MissingVersion(name) => Some(name),
             Complaint::Loader | Complaint::Own => None,
         };
@@ -424,8 +446,6 @@ fn verified(survey: &Survey, remedy: &Remedy, output: &Output) -> Vec<FailingRep
     if more > 0 {
         output.note(&format!(
             "note: {} the same (see --verbose)",
-            // That was told, and there is nothing to mend.
-            Complaint::MissingLibrary(name) if remedy.of_driver().contains(&name) => continue,
             count(more, "more file lacks", "more files lack")
         ));
     }
