@@ -2,13 +2,18 @@
 //! and an environment that is either as before or whole.
 #![allow(clippy::unwrap_used, reason = "helpers of a test stop at the first surprise, like tests")]
 
+mod code;
 mod content;
+mod fetched;
 mod kill;
 mod life;
 mod rights;
 mod runs;
 mod snapshot;
 mod speech;
+mod staying;
 mod target;
+#[path = "../tools/mod.rs"]
+mod tools;
 mod uninstalled;
 mod venv;
