@@ -164,9 +164,6 @@ fn report(
         notes,
     };
     names.describe(&diagnosis, &mut report);
-    let of_driver = report.optional.iter().filter(|missing| missing.class == "driver");
-    let of_driver: Vec<String> = of_driver.map(|missing| missing.soname.clone()).collect();
-    report.notes.extend(driver_note(&of_driver));
     report.unread.extend(
         survey
             .unread
@@ -219,6 +216,9 @@ fn add_notes(
             "packages of the base Python are importable here too; check them by naming their site-packages folder".to_owned(),
         );
     }
+    let of_driver = report.optional.iter().filter(|missing| missing.class == "driver");
+    let of_driver: Vec<String> = of_driver.map(|missing| missing.soname.clone()).collect();
+    report.notes.extend(driver_note(&of_driver));
     // Without the variable, would more be missing? Only then is it worth a word.
     if caller.library_path.is_some()
         && let Ok(process) = survey.process()

@@ -114,32 +114,12 @@ fn a_requirements_file_is_fetched_by_pip_from_its_folders_indexes_and_settings()
 }
 
 #[test]
-fn a_requirements_file_is_fetched_by_uv_and_then_taken_from_its_cache() {
-    let venv = Venv::bare("v");
-    let index = Index::of(&venv);
-    let asked = list(&venv, "wants\n");
-    let url = index.url.clone();
-    let uv = || Check::with_uv(&venv).set("UV_INDEX_URL", &url);
-    uv().of(&asked).ends(1, &TOGETHER);
-    drop(index);
-    uv().set("UV_OFFLINE", "1").of(&asked).ends(1, &TOGETHER);
-    let wheels = venv.wheels().display().to_string();
-    Check::with_uv(&venv).set("UV_NO_INDEX", "1").set("UV_FIND_LINKS", wheels).of(&asked).ends(1, &TOGETHER);
-}
-
-#[test]
 fn what_cannot_be_fetched_is_told_in_the_installers_words() {
     let venv = Venv::bare("v");
     let wheels = venv.wheels().display().to_string();
     let pip = || Check::with_pip(&venv).set("PIP_NO_INDEX", "1").set("PIP_FIND_LINKS", &wheels);
     pip().of(&list(&venv, "absent\n")).ends(4, &["pip download failed", "absent", "hint: only wheels"]);
     pip().of(&list(&venv, "<<<<<<< HEAD\nneedy\n")).ends(4, &["pip download failed", "<<<<<<< HEAD"]);
-    let uv = || Check::with_uv(&venv).set("UV_NO_INDEX", "1").set("UV_FIND_LINKS", &wheels);
-    uv().of(&list(&venv, "absent\n")).ends(4, &["uv pip install failed", "absent", "hint: only wheels"]);
-    let nobody = Check::with_uv(&venv).set("PATH", "/nonexistent");
-    nobody.of(&list(&venv, "needy\n")).ends(4, &["has no pip, and there is no uv", "hint: "]);
-    let dead = Check::with_pip(&venv).set("PIP_INDEX_URL", "http://127.0.0.1:9/").set("PIP_RETRIES", "0");
-    dead.of(&list(&venv, "needy\n")).ends(4, &["pip download failed", "hint: "]);
 }
 
 #[test]

@@ -179,6 +179,9 @@ impl Venv {
     pub(crate) fn other_python(&self) -> PathBuf {
         let real = fs::canonicalize(PYTHON).unwrap();
         let (name, root) = (real.file_name().unwrap().to_owned(), self.beside("other"));
+        if root.exists() {
+            return root.join("bin").join(name);
+        }
         for folder in ["bin", "lib"] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
