@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 use crate::run;
 
 /// What beside nixbox's own needs the tests use: a compiler for the loader's fixtures, Python with venv, a plain Debian
-/// made by debootstrap, tools that look at a program which the shim has started, a web server and packers for binary caches, and a
-/// file system that another process serves.
+/// made by debootstrap, tools that look at a program which the shim has started, a web server and packers for binary caches, a file
+/// system that another process serves, and direnv.
 const PACKAGES: &[&str] = &[
     "gcc",
     "libc6-dev",
@@ -28,6 +28,7 @@ const PACKAGES: &[&str] = &[
     "zstd",
     "brotli",
     "bindfs",
+    "direnv",
 ];
 
 /// Installs the Debian packages that are not there. Needs root for that, and nothing where all are there.

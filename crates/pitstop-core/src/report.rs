@@ -39,6 +39,8 @@ pub struct Report {
     pub unusable: Vec<UnusableReport>,
     /// Programs that cannot start.
     pub programs: Vec<ProgramReport>,
+    /// Scripts whose first line names a program that is not there.
+    pub scripts: Vec<ScriptReport>,
     /// What could not be read.
     pub unread: Vec<UnreadReport>,
     /// Wheels that this Python cannot take, where wheels were checked.
@@ -67,6 +69,17 @@ pub struct BuildReport {
     pub packages: Vec<String>,
     /// Programs that its sources ask for: `a C compiler`, `cargo`.
     pub programs: Vec<String>,
+}
+
+/// A script that cannot start.
+#[derive(Clone, Debug, Serialize)]
+pub struct ScriptReport {
+    /// Its path.
+    pub path: String,
+    /// The package that brought it.
+    pub package: Option<String>,
+    /// What its first line names.
+    pub names: String,
 }
 
 /// The Python of an environment.

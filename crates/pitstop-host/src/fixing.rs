@@ -1,6 +1,7 @@
 //! From a remedy to a plan: what would be written into an environment, before anything is.
 
 mod patching;
+mod scripts;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::remedy::{Record, Remedy};
 use crate::survey::Survey;
 
 pub use patching::Originals;
+pub use scripts::{Mended, ScriptRemedy};
 
 const MODE: u32 = 0o644;
 /// Where stand-ins for libraries of another name lie.
@@ -47,9 +49,15 @@ pub enum PlanError {
 }
 
 /// The plan that puts a remedy in place; empty where nothing has to be loaded.
-pub fn plan(survey: &Survey, remedy: &Remedy, originals: &Originals) -> Result<Plan, PlanError> {
+pub fn plan(
+    survey: &Survey,
+    remedy: &Remedy,
+    scripts: &ScriptRemedy,
+    originals: &Originals,
+) -> Result<Plan, PlanError> {
     let mut operations = Vec::new();
-    if remedy.after.preloads.is_empty() && !serves_names(remedy) && remedy.programs.is_idle() {
+    let idle = remedy.after.preloads.is_empty() && !serves_names(remedy) && remedy.programs.is_idle();
+    if idle && scripts.mended.is_empty() {
         return Ok(Plan { operations });
     }
     let record = Record::of(survey, &remedy.found);
@@ -62,6 +70,7 @@ pub fn plan(survey: &Survey, remedy: &Remedy, originals: &Originals) -> Result<P
         add_hook(survey, remedy, &mut operations)?;
     }
     patching::add(survey, remedy, originals, &mut operations)?;
+    scripts.add(&survey.environment.root, &mut operations)?;
     Ok(Plan { operations })
 }
 

@@ -1,6 +1,6 @@
 //! What installed packages are imported as.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,15 @@ pub fn importable(environment: &Environment, requirements: &[String]) -> Vec<Imp
         }
     };
     requirements.iter().map(importable).collect()
+}
+
+/// The packages that are installed, with their versions.
+#[must_use]
+pub fn packages(environment: &Environment) -> BTreeMap<String, String> {
+    let mut owners: Vec<Owner> = dist_infos(environment).into_iter().map(|(owner, _)| owner).collect();
+    // What a broken upgrade leaves is two versions of one package: the same one must count each time.
+    owners.sort();
+    owners.into_iter().map(|owner| (owner.name, owner.version)).collect()
 }
 
 fn dist_infos(environment: &Environment) -> Vec<(Owner, PathBuf)> {

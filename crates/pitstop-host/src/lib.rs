@@ -24,6 +24,7 @@ pub mod provide;
 pub mod python;
 mod reading;
 pub mod remedy;
+pub mod scripts;
 pub mod survey;
 pub mod verify;
 pub mod walk;

@@ -85,6 +85,8 @@ pub struct Machine {
     pub programs: Vec<Program>,
     /// Where this machine's GPU driver has put `libcuda.so.1`, `libGLX_nvidia.so.0` and their like.
     pub driver_folders: Vec<PathBuf>,
+    /// The files by which OpenGL's dispatch (libglvnd) and Vulkan's loader find what drives the GPU.
+    pub dispatch: Vec<PathBuf>,
     /// Whether the kernel has an NVIDIA driver, or the device of WSL.
     pub has_gpu_device: bool,
 }
@@ -108,6 +110,7 @@ impl Machine {
                     (path, what)
                 }),
                 driver_folders: driver_folders(own.as_ref()),
+                dispatch: dispatch(Path::new("/")),
                 has_gpu_device: ["/dev/nvidiactl", "/proc/driver/nvidia/version", "/dev/dxg"]
                     .iter()
                     .any(|path| Path::new(path).exists()),
@@ -249,6 +252,31 @@ fn driver_folders(loader: Option<&Loader>) -> Vec<PathBuf> {
     folders
 }
 
+/// Where libglvnd and Vulkan's loader look for files that name a driver's library: of NixOS, then of any other Linux.
+const DISPATCH_FOLDERS: [&str; 6] = [
+    "run/opengl-driver/share/glvnd/egl_vendor.d",
+    "etc/glvnd/egl_vendor.d",
+    "usr/share/glvnd/egl_vendor.d",
+    "run/opengl-driver/share/vulkan/icd.d",
+    "etc/vulkan/icd.d",
+    "usr/share/vulkan/icd.d",
+];
+
+fn dispatch(root: &Path) -> Vec<PathBuf> {
+    let entries = |folder: &str| {
+        let mut files: Vec<PathBuf> = fs::read_dir(root.join(folder))
+            .into_iter()
+            .flatten()
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|end| end == "json"))
+            .collect();
+        files.sort();
+        files
+    };
+    DISPATCH_FOLDERS.iter().flat_map(|folder| entries(folder)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,6 +292,22 @@ mod tests {
         assert_eq!(recognise(&store("pitstop-ld-0.1"), b"NIX_LD"), StandardLoader::PitstopLd);
         assert_eq!(recognise(plain, b""), StandardLoader::Unknown);
         assert_eq!(standard_loader(Path::new("/nowhere/ld.so")), StandardLoader::Absent);
+    }
+
+    #[test]
+    fn what_names_a_driver_is_found_where_nixos_and_others_keep_it() {
+        let root = tempfile::tempdir().unwrap();
+        let names = [
+            "run/opengl-driver/share/glvnd/egl_vendor.d/50_mesa.json",
+            "usr/share/vulkan/icd.d/nvidia_icd.json",
+            "usr/share/vulkan/icd.d/radeon.json",
+        ];
+        for name in names.iter().chain(&["etc/vulkan/icd.d/README", "usr/share/vulkan/other.json"]) {
+            fs::create_dir_all(root.path().join(name).parent().unwrap()).unwrap();
+            fs::write(root.path().join(name), "").unwrap();
+        }
+        assert_eq!(dispatch(root.path()), names.map(|name| root.path().join(name)));
+        assert_eq!(dispatch(Path::new("/nonexistent")), Vec::<PathBuf>::new());
     }
 
     #[test]

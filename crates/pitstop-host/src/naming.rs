@@ -181,11 +181,11 @@ fn scan_package(site: &Path, installed: &Installed, buffer: &mut Vec<u8>) -> Vec
         {
             continue;
         }
-        if read_source(&path, buffer).is_none() || !hints::worth_scanning(buffer) {
+        let Some(code) = read_source(&path, buffer).filter(|code| hints::worth_scanning(code)) else {
             continue;
-        }
+        };
         // What does not parse is imported by no Python of today, and so asks for nothing.
-        let Ok(requests) = hints::scan(buffer) else { continue };
+        let Ok(requests) = hints::scan(code) else { continue };
         all.extend(requests.into_iter().map(|request| KeptRequest {
             file: inside.to_string_lossy().into_owned(),
             line: request.line,
@@ -198,7 +198,9 @@ fn scan_package(site: &Path, installed: &Installed, buffer: &mut Vec<u8>) -> Vec
 }
 
 /// All of a file that is not too large, into a buffer that is used again. Most files take one read.
-fn read_source(path: &Path, buffer: &mut Vec<u8>) -> Option<()> {
+///
+/// The buffer keeps what earlier files left: to clear it for each would cost as much as reading them.
+fn read_source<'b>(path: &Path, buffer: &'b mut Vec<u8>) -> Option<&'b [u8]> {
     let file = File::from(openat(CWD, path, READ_FLAGS, Mode::empty()).ok()?);
     let mut filled = 0;
     loop {
@@ -209,8 +211,7 @@ fn read_source(path: &Path, buffer: &mut Vec<u8>) -> Option<()> {
         let read = file.read_at(&mut buffer[filled..filled + READ_BYTES], filled as u64).ok()?;
         filled += read;
         if read < READ_BYTES {
-            buffer.truncate(filled);
-            return Some(());
+            return Some(&buffer[..filled]);
         }
         if filled > BYTES_MAX {
             return None;

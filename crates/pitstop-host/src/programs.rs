@@ -23,6 +23,7 @@ use pitstop_core::targets::{Native, Role};
 use crate::apply::FOLDER;
 use crate::files::SystemFiles;
 use crate::loader;
+use crate::provide::host::Drivers;
 use crate::reading::read_regular;
 use crate::remedy::Found;
 use crate::survey::{Asking, Stranded, Survey};
@@ -228,6 +229,7 @@ impl<'a> Programs<'a> {
     #[must_use]
     pub fn stranded(&self) -> Vec<Stranded> {
         let mut stranded = Vec::new();
+        let drivers = Drivers::new(&self.survey.files, self.survey.loader.target);
         for program in &self.all {
             let native = program.native;
             let loader = program.named.clone();
@@ -240,7 +242,8 @@ impl<'a> Programs<'a> {
             let environment = searched(&folders);
             let started = Process::start(starting.clone(), &self.survey.files, path, environment);
             let Ok(process) = started else { continue };
-            let missing: Vec<BString> = missing(process.at_start()).into_keys().collect();
+            let mut missing: Vec<BString> = missing(process.at_start()).into_keys().collect();
+            missing.retain(|soname| !drivers.lacks(soname.as_ref()));
             if !missing.is_empty() {
                 stranded.push(Stranded { native, loader, loader_exists: true, missing });
             }
@@ -275,11 +278,14 @@ impl<'a> Programs<'a> {
     #[must_use]
     pub fn remedy(&self, found: &BTreeMap<BString, Found>) -> ProgramRemedy {
         let mut remedy = ProgramRemedy::default();
+        let drivers = Drivers::new(&self.survey.files, self.survey.loader.target);
         for program in &self.all {
             let native = program.native;
             match self.best(program, found) {
                 Err(reason) => remedy.refused.push((native, reason)),
                 Ok(Trial { clash: Some(clash), .. }) => remedy.refused.push((native, clash)),
+                // Without its driver it is of no use on this machine, whatever else is done.
+                Ok(trial) if trial.missing.keys().any(|soname| drivers.lacks(soname.as_ref())) => {}
                 // Half of what it needs is of no use to it.
                 Ok(trial) if !trial.missing.is_empty() => {
                     let names: Vec<String> = trial.missing.keys().map(ToString::to_string).collect();

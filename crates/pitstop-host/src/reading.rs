@@ -40,6 +40,11 @@ impl First {
         };
         Ok(self.bytes[..self.length].starts_with(MAGIC))
     }
+
+    /// What was read.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
 }
 
 /// An open file whose beginning has been read already.

@@ -23,13 +23,13 @@ use pitstop_core::settings::Giver;
 use crate::locating::Locator;
 use crate::programs::{ProgramRemedy, Programs};
 use crate::project;
-use crate::provide::host::{self, Places};
+use crate::provide::host::{self, Drivers, Places, is_of_driver};
 use crate::provide::{Context, Cost, Error, Event, Interrupt, Outcome, Provider, Provision, Refused, Want};
 use crate::survey::Survey;
 
 pub use asking::{apt, ask_all, asks_nix, nix};
 pub use pinned::Pinned;
-pub use record::{Kept, Record, RecordError};
+pub use record::{Change, Kept, Record, RecordError};
 
 /// Rounds of looking for what libraries that were found lack themselves. Real closures end after three or four.
 const ROUNDS_MAX: usize = 32;
@@ -97,6 +97,14 @@ pub struct Remedy {
 }
 
 impl Remedy {
+    /// What only a GPU driver has, and this machine's has not.
+    #[must_use]
+    pub fn of_driver(&self) -> Vec<String> {
+        let absent = self.after.missing.iter().filter(|missing| missing.optional);
+        let absent = absent.filter(|missing| is_of_driver(missing.soname.as_ref()));
+        absent.map(|missing| missing.soname.to_string()).collect()
+    }
+
     /// The files by soname, as the diagnosis takes them.
     #[must_use]
     pub fn provided(&self) -> BTreeMap<BString, PathBuf> {
@@ -132,6 +140,7 @@ impl Search<'_, '_> {
     pub fn run(mut self, known: BTreeMap<BString, Found>) -> Result<Remedy, Error> {
         let mut remedy = Remedy { found: known, ..Remedy::default() };
         let mut given_up: BTreeSet<BString> = BTreeSet::new();
+        let drivers = Drivers::new(&self.survey.files, self.survey.loader.target);
         remedy.after = self.survey.diagnose(self.process, &remedy.provided());
         for _ in 0..ROUNDS_MAX {
             if self.interrupt.is_requested() {
@@ -150,7 +159,10 @@ impl Search<'_, '_> {
                     None => open.push(missing),
                 }
             }
-            open.retain(|missing| !given_up.contains(&missing.soname));
+            // What a driver would have that is not here is nobody's to give.
+            open.retain(|missing| {
+                !given_up.contains(&missing.soname) && !drivers.lacks(missing.soname.as_ref())
+            });
             if open.is_empty() {
                 break;
             }

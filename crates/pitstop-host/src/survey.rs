@@ -18,8 +18,10 @@ use crate::loader::{self, AskError};
 use crate::metadata;
 use crate::naming::{self, Installed};
 use crate::programs::{self, Programs, Stands};
+use crate::provide::host::Drivers;
 use crate::python::{self, PythonError};
-use crate::walk::{self, NativeFile, Tree, walk};
+use crate::scripts;
+use crate::walk::{self, NativeFile, ScriptFile, Tree, walk};
 use crate::wheels::LaidOut;
 
 /// Whether programs may be run to learn about them.
@@ -93,6 +95,8 @@ pub struct Survey {
     pub native_packages: usize,
     /// What its packages ask for by name.
     pub asks: Vec<Ask>,
+    /// Its scripts whose first line names a program that is not there.
+    pub scripts: Vec<ScriptFile>,
     /// What could not be read.
     pub unread: Vec<Unread>,
     /// The file system as it was seen.
@@ -170,6 +174,7 @@ impl Survey {
             packages,
             native_packages,
             asks,
+            scripts: scripts::stranded(&tree),
             unread,
             files,
             tree,
@@ -215,6 +220,7 @@ impl Survey {
             packages: Vec::new(),
             native_packages: 0,
             asks: Vec::new(),
+            scripts: Vec::new(),
             unread,
             files,
             tree,
@@ -248,7 +254,9 @@ impl Survey {
         provided: &BTreeMap<BString, PathBuf>,
         given_up: &BTreeSet<BString>,
     ) -> Diagnosis {
-        self.asking(process, provided, given_up, diagnose)
+        let mut diagnosis = self.asking(process, provided, given_up, diagnose);
+        Drivers::new(&self.files, self.loader.target).settle(&mut diagnosis);
+        diagnosis
     }
 
     /// Says what opening each of these files comes to.
@@ -312,6 +320,19 @@ impl Survey {
     #[must_use]
     pub fn package_of(&self, native: usize) -> Option<&Owner> {
         self.natives[native].package.map(|package| &self.packages[package])
+    }
+
+    /// The package that brought each path, where a `RECORD` lists it.
+    #[must_use]
+    pub fn owners_of(&self, paths: &[&Path]) -> Vec<Option<Owner>> {
+        let mut found = vec![None; paths.len()];
+        for site in &self.environment.site_packages {
+            // What could not be read was told when the natives' owners were looked for.
+            for (found, owner) in found.iter_mut().zip(owners(paths, site, &self.tree, &mut Vec::new())) {
+                *found = found.take().or(owner);
+            }
+        }
+        found
     }
 
     /// A native's path as a person would write it: below the environment.
@@ -477,37 +498,41 @@ fn own(
 ) -> Vec<Owner> {
     let mut packages: Vec<Owner> = Vec::new();
     for site in &environment.site_packages {
-        let inside: Vec<Option<PathBuf>> =
-            natives.iter().map(|native| from_site(site, &native.path)).collect();
-        let mut owners = Owners::of(inside.iter().flatten().map(PathBuf::as_path));
-        for record in &tree.records {
-            let path = tree.root.join(record);
-            if owners.complete() || path.ancestors().nth(2) != Some(site) {
-                continue;
-            }
-            let Some(owner) = dist_info(record) else { continue };
-            let read = std::fs::read(&path).map_err(|error| error.to_string());
-            let read = read.and_then(|bytes| {
-                owners
-                    .read(owner, &bytes)
-                    .map_err(|problem| format!("line {}: {}", problem.line, problem.cause))
-            });
-            if let Err(cause) = read {
-                unread.push(Unread { path, cause });
-            }
-        }
-        for (native, inside) in natives.iter_mut().zip(&inside) {
-            let Some(owner) = inside.as_deref().and_then(|inside| owners.owner_of(inside)) else { continue };
-            let known = packages.iter().position(|package| package == owner);
+        let paths: Vec<&Path> = natives.iter().map(|native| native.path.as_path()).collect();
+        let owners = owners(&paths, site, tree, unread);
+        for (native, owner) in natives.iter_mut().zip(owners) {
+            let Some(owner) = owner else { continue };
+            let known = packages.iter().position(|package| *package == owner);
             native.package.get_or_insert_with(|| {
                 known.unwrap_or_else(|| {
-                    packages.push(owner.clone());
+                    packages.push(owner);
                     packages.len() - 1
                 })
             });
         }
     }
     packages
+}
+
+/// The package of one site-packages folder that brought each path, where a `RECORD` there lists it.
+fn owners(paths: &[&Path], site: &Path, tree: &Tree, unread: &mut Vec<Unread>) -> Vec<Option<Owner>> {
+    let inside: Vec<Option<PathBuf>> = paths.iter().map(|path| from_site(site, path)).collect();
+    let mut owners = Owners::of(inside.iter().flatten().map(PathBuf::as_path));
+    for record in &tree.records {
+        let path = tree.root.join(record);
+        if owners.complete() || path.ancestors().nth(2) != Some(site) {
+            continue;
+        }
+        let Some(owner) = dist_info(record) else { continue };
+        let read = std::fs::read(&path).map_err(|error| error.to_string());
+        let read = read.and_then(|bytes| {
+            owners.read(owner, &bytes).map_err(|problem| format!("line {}: {}", problem.line, problem.cause))
+        });
+        if let Err(cause) = read {
+            unread.push(Unread { path, cause });
+        }
+    }
+    inside.iter().map(|inside| owners.owner_of(inside.as_deref()?).cloned()).collect()
 }
 
 /// A path as a `RECORD` in this site-packages folder writes it: `../../../bin/ruff` for what lies outside.

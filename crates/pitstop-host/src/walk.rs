@@ -18,6 +18,7 @@ use std::thread;
 
 use pitstop_core::elf::{Elf, ElfError};
 use pitstop_core::files::FileId;
+use pitstop_core::targets::Shebang;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, fstat, openat, statat};
 use rustix::io::Errno;
 
@@ -36,6 +37,8 @@ pub struct Tree {
     pub root: PathBuf,
     /// Its native files, each once.
     pub files: Vec<NativeFile>,
+    /// Its scripts: regular files that may be executed and that begin with `#!` and a path.
+    pub scripts: Vec<ScriptFile>,
     /// What could not be read, and why. What vanished during the walk is not in the tree and not in here.
     pub unreadable: Vec<Unreadable>,
     /// `*.dist-info/RECORD`: the files of an installed package ("Recording installed projects", PyPA specifications).
@@ -52,6 +55,7 @@ impl Tree {
         Self {
             root,
             files: Vec::new(),
+            scripts: Vec::new(),
             unreadable: Vec::new(),
             records: Vec::new(),
             metadata: Vec::new(),
@@ -73,6 +77,15 @@ pub struct NativeFile {
     pub id: FileId,
     /// What it says about itself, or why that could not be read.
     pub facts: Result<Arc<Elf>, ElfError>,
+}
+
+/// A script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// Its first line.
+    pub line: Shebang,
 }
 
 /// A file or folder that could not be read.
@@ -267,6 +280,7 @@ struct Sighting {
 #[derive(Default)]
 struct Found {
     paths: Vec<Sighting>,
+    scripts: Vec<ScriptFile>,
     unreadable: Vec<Unreadable>,
     records: Vec<PathBuf>,
     metadata: Vec<PathBuf>,
@@ -276,6 +290,7 @@ struct Found {
 impl Found {
     fn merge(&mut self, other: Self) {
         self.paths.extend(other.paths);
+        self.scripts.extend(other.scripts);
         self.unreadable.extend(other.unreadable);
         self.records.extend(other.records);
         self.metadata.extend(other.metadata);
@@ -297,12 +312,14 @@ impl Found {
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
         self.unreadable.sort_by(|a, b| a.path.cmp(&b.path));
+        self.scripts.sort_by(|a, b| a.path.cmp(&b.path));
         self.records.sort();
         self.metadata.sort();
         self.egg_infos.sort();
         Tree {
             root: root.to_path_buf(),
             files,
+            scripts: self.scripts,
             unreadable: self.unreadable,
             records: self.records,
             metadata: self.metadata,
@@ -351,6 +368,8 @@ impl<'w> Worker<'w> {
         let here = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let folder = openat(self.root, here, flags, Mode::empty())?;
         let package = path.as_os_str().as_bytes().ends_with(b".dist-info");
+        // Of what a person starts, no name says that it need not be looked at: `bin/rst2html.py`.
+        let is_scripts = path == Path::new("bin");
         let mut entries = RawDir::new(&folder, entries);
         while let Some(entry) = entries.next() {
             let entry = entry?;
@@ -377,7 +396,7 @@ impl<'w> Worker<'w> {
                 FileType::RegularFile if package && name == "METADATA" => {
                     self.found.metadata.push(path.join(name));
                 }
-                FileType::RegularFile | FileType::Symlink if !is_never_loaded(name) => {
+                FileType::RegularFile | FileType::Symlink if is_scripts || !is_never_loaded(name) => {
                     if let Err(cause) = self.read_file(&folder, path, name, !regular) {
                         self.unreadable(path.join(name), cause);
                     }
@@ -400,7 +419,8 @@ impl<'w> Worker<'w> {
             Ok(true) => {}
             // Left to be told: an import finds this file and fails on it.
             Ok(false) if is_module(name) => {}
-            Ok(false) => return Ok(()),
+            Ok(false) if link => return Ok(()),
+            Ok(false) => return self.note_script(&file, || path.join(name)),
             Err(error) => return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
         }
         let stat = fstat(&file)?;
@@ -409,6 +429,19 @@ impl<'w> Worker<'w> {
         }
         let facts = Begun::new(&file, &self.first, &stat).facts().map(Arc::new);
         self.found.paths.push(Sighting { path: path.join(name), link, id: id(&stat), facts });
+        Ok(())
+    }
+
+    /// Takes note of the file that was just begun, if it is a script that may be executed.
+    fn note_script(&mut self, file: &File, path: impl FnOnce() -> PathBuf) -> Result<(), Errno> {
+        if !self.first.bytes().starts_with(b"#!") {
+            return Ok(());
+        }
+        let stat = fstat(file)?;
+        let may_start = kind(&stat) == FileType::RegularFile && stat.st_mode & 0o111 != 0;
+        if let Some(line) = Shebang::parse(self.first.bytes()).filter(|_| may_start) {
+            self.found.scripts.push(ScriptFile { path: path(), line });
+        }
         Ok(())
     }
 

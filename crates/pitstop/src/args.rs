@@ -156,6 +156,10 @@ pub(crate) struct Fix {
     #[command(flatten)]
     pub(crate) sources: Sources,
 
+    /// Mend scripts, too, whose first line names a program that is not there, such as /usr/bin/python3
+    #[arg(long)]
+    pub(crate) scripts: bool,
+
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -176,3 +176,115 @@ fn what_packages_can_do_without_is_listed_apart_and_provided_when_asked_for() {
     assert_eq!(status, Some(0), "{said}");
     root.python("", loaded).expect_err("it still works after undo");
 }
+
+/// Makes and installs a package that asks for the GPU driver: a module that is linked to it, and names in its code.
+const WHEEL_FOR_A_DRIVER: &str = r"
+cat > make.py <<'END'
+import zipfile
+with zipfile.ZipFile('cudish-1-py3-none-any.whl', 'w') as z:
+    z.writestr('cudish/__init__.py', '''
+import ctypes
+def devices():
+    return ctypes.CDLL('libcuda.so.1').pst_devices()
+def watched():
+    return ctypes.CDLL('libnvidia-ml.so.1')
+''')
+    z.write('/made/_linked.so', 'cudish/_linked.abi3.so')
+    z.writestr('cudish-1.dist-info/METADATA', 'Metadata-Version: 2.1\nName: cudish\nVersion: 1\n')
+    z.writestr('cudish-1.dist-info/WHEEL', 'Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n')
+    z.writestr('cudish-1.dist-info/RECORD', '')
+END
+v/bin/python make.py; v/bin/pip install -q --no-index ./cudish-1-py3-none-any.whl
+";
+
+/// A folder with a made driver, a module that is linked to it, and a machine that has the module, and the driver if asked.
+fn machine_with_a_driver(has_driver: bool) -> (tempfile::TempDir, Box) {
+    let folder = tempfile::tempdir().unwrap();
+    let (driver, made) = (folder.path().join("driver"), folder.path().join("made"));
+    for folder in [driver.join("lib"), driver.join("share/glvnd/egl_vendor.d"), made.clone()] {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    std::fs::write(driver.join("share/glvnd/egl_vendor.d/10_nvidia.json"), "{}").unwrap();
+    let gcc = |code: &str, output: &Path, words: &[&str]| {
+        let source = folder.path().join("code.c");
+        std::fs::write(&source, code).unwrap();
+        let mut gcc = std::process::Command::new("gcc");
+        gcc.args(["-shared", "-fPIC", "-nostdlib", "-o"]).arg(output).arg(&source).args(words);
+        assert!(gcc.status().unwrap().success());
+    };
+    let library = driver.join("lib/libcuda.so.1");
+    gcc("int pst_devices(void) { return 7; }", &library, &["-Wl,-soname,libcuda.so.1"]);
+    gcc("", &driver.join("lib/libnvidia-ml.so.1"), &["-Wl,-soname,libnvidia-ml.so.1"]);
+    let module =
+        "int pst_devices(void); void *PyInit__linked(void) { return 0 * pst_devices() + (char *) 0; }";
+    gcc(module, &made.join("_linked.so"), &["-Wl,--no-as-needed", library.to_str().unwrap()]);
+    pitstop();
+    let mut machine = nixbox().machine().bind(made, "/made", false);
+    if has_driver {
+        machine = machine.bind(driver, "/run/opengl-driver", false);
+    }
+    let root = Box { machine: machine.start().unwrap() };
+    root.sh(&format!("python3.11 -m venv v\n{WHEEL_FOR_A_DRIVER}"));
+    (folder, root)
+}
+
+#[test]
+fn libraries_of_the_driver_come_from_the_drivers_folder() {
+    let (_folder, root) = machine_with_a_driver(true);
+    let uses = [
+        "import cudish; assert cudish.devices() == 7; assert any('/libcuda.so.1' in l for l in open('/proc/self/maps'))",
+        "import cudish; cudish.watched()",
+    ];
+    for code in uses {
+        root.python("", code).expect_err("it works without a fix, so this test shows nothing");
+    }
+    let (status, said) = root.pitstop("check v");
+    assert!(status == Some(1) && said.contains("the GPU driver of this machine"), "{said}");
+    let (status, said) = root.pitstop("fix v");
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("/run/opengl-driver/lib/libcuda.so.1"), "{said}");
+    for code in uses {
+        root.python("", code).unwrap_or_else(|error| panic!("{code}\n{said}\n{error}"));
+    }
+    let (status, said) = root.pitstop("doctor");
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("/run/opengl-driver/lib"), "{said}");
+    assert!(said.contains("/run/opengl-driver/share/glvnd/egl_vendor.d/10_nvidia.json"), "{said}");
+    let (status, said) = root.pitstop("undo v");
+    assert_eq!(status, Some(0), "{said}");
+    root.python("", uses[0]).expect_err("it still works after undo");
+}
+
+#[test]
+fn without_a_driver_that_is_a_note_and_no_failure() {
+    let (_folder, root) = machine_with_a_driver(false);
+    let once = |said: &str| {
+        assert_eq!(said.matches("no GPU driver").count(), 1, "{said}");
+        assert!(said.contains("libcuda.so.1 and libnvidia-ml.so.1"), "{said}");
+        assert!(!said.contains("could not be provided") && !said.contains("error"), "{said}");
+    };
+    for command in ["check v", "fix v", "fix --optional v"] {
+        let (status, said) = root.pitstop(command);
+        assert_eq!(status, Some(0), "{command}: {said}");
+        once(&said);
+    }
+    let json = root.sh(&format!("{} check --json v", pitstop().display()));
+    assert!(json.contains("\"missing\": []"), "{json}");
+    let (status, said) = root.pitstop("fix --quiet v");
+    assert!(status == Some(0) && said.is_empty(), "{said}");
+}
+
+#[test]
+fn a_shell_hook_fixes_the_environment_before_the_shell_starts() {
+    let root = Box::with(&["python-magic"]);
+    let hook = "{ pkgs ? import <nixpkgs> {} }: pkgs.mkShell { shellHook = \"pitstop fix --quiet v\"; }";
+    std::fs::write(root.machine.home().join("shell.nix"), hook).unwrap();
+    root.sh(&format!("mkdir own; ln -s {} own/pitstop", pitstop().display()));
+    let code = "import magic";
+    root.python("", code).expect_err("it works without a fix, so this test shows nothing");
+    let shell = format!("PATH=$PWD/own:$PATH nix-shell --run 'v/bin/python -B -c \"{code}; print(4)\"' 2>&1");
+    assert!(root.sh(&shell).ends_with("4\n"));
+    root.python("", code).unwrap();
+    let said = root.sh(&shell);
+    assert!(!said.contains("pitstop"), "{said}");
+}

@@ -248,3 +248,106 @@ fn a_program_that_shares_its_file_with_a_cache_leaves_the_cache_as_it_was() {
     assert!(said.contains("bin/ruff was changed by somebody else"), "{said}");
     root.sh("sha256sum -c sum; test ! -e v/.pitstop");
 }
+
+/// Makes and installs a wheel whose scripts name programs of other systems.
+const WHEEL_WITH_SCRIPTS: &str = r#"
+cat > make.py <<'END'
+import zipfile, stat
+def add(z, name, text, mode=0o644):
+    info = zipfile.ZipInfo(name); info.external_attr = (stat.S_IFREG | mode) << 16; z.writestr(info, text)
+with zipfile.ZipFile('scripted-1-py3-none-any.whl', 'w') as z:
+    add(z, 'scripted/__init__.py', 'said = "scripted"\n')
+    add(z, 'scripted/helper', '#!/bin/bash -e\nfalse || echo helped ${BASH_VERSION%%.*}\n', 0o755)
+    for name, text in {
+        'from-usr-bin.py': '#!/usr/bin/python3 -B\n# -*- coding: latin-1 -*-\nimport scripted; print(scripted.said)\n',
+        'from-dos': '#!/usr/bin/python3\r\nimport scripted\r\nprint(scripted.said)\r\n',
+        'by-env': '#!/usr/bin/env bash\necho env\n',
+        'of-old': '#!/usr/bin/python2.7\nprint "old"\n',
+        'of-tcl': '#!/usr/bin/tclsh\nputs tcl\n',
+    }.items():
+        add(z, 'scripted-1.data/scripts/' + name, text, 0o755)
+    add(z, 'scripted-1.dist-info/METADATA', 'Metadata-Version: 2.1\nName: scripted\nVersion: 1\n')
+    add(z, 'scripted-1.dist-info/WHEEL', 'Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n')
+    add(z, 'scripted-1.dist-info/RECORD', '')
+END
+v/bin/python make.py; v/bin/pip install -q --no-index ./scripted-1-py3-none-any.whl
+"#;
+
+#[test]
+fn scripts_that_name_programs_of_other_systems_are_reported_and_mended_when_asked_for() {
+    let root = Box::with(&[]);
+    root.sh(WHEEL_WITH_SCRIPTS);
+    let helper = "v/lib/python3.11/site-packages/scripted/helper";
+    let uses = [
+        ("v/bin/from-usr-bin.py".to_owned(), "scripted"),
+        ("v/bin/from-dos".to_owned(), "scripted"),
+        (helper.to_owned(), "helped"),
+    ];
+    let before = root.tree("v");
+    let fail = |when: &str| {
+        for (script, _) in &uses {
+            let said = root.try_sh(&format!("env -i {script}")).expect_err(when);
+            assert!(said.contains("No such file"), "{said}");
+        }
+    };
+    fail("it starts without a fix, so this test shows nothing");
+    // As uv installs from its cache.
+    root.sh("ln v/bin/from-usr-bin.py cached; sha256sum cached > sum");
+
+    // Nobody needs these for an import: they are told, and are no failure.
+    let said = root.pitstop("check v", 0);
+    for (name, program) in [
+        ("from-usr-bin.py", "there is no /usr/bin/python3"),
+        ("scripted/helper", "there is no /bin/bash"),
+        ("of-tcl", "there is no /usr/bin/tclsh"),
+    ] {
+        let line = said.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}\n{said}"));
+        assert!(line.contains("scripted 1") && line.contains(program), "{said}");
+    }
+    assert!(!said.contains("by-env") && said.contains("fix --scripts"), "{said}");
+    let said = root.pitstop("fix v", 0);
+    assert!(said.contains("5 scripts") && said.contains("--scripts"), "{said}");
+    root.sh("sha256sum -c sum");
+
+    let said = root.pitstop("fix --scripts v", 1);
+    assert!(said.contains("of-old cannot be made to start: it was written for Python 2"), "{said}");
+    assert!(said.contains("of-tcl cannot be made to start: there is no tclsh on the PATH"), "{said}");
+    for (script, word) in &uses {
+        let said = root.sh(&format!("env -i {script}"));
+        assert!(said.contains(word), "{script}: {said}");
+    }
+    root.sh("sha256sum -c sum; rm cached; head -n1 v/bin/from-usr-bin.py | grep -q \"^#!$PWD/v/bin/python -B$\"; test -x v/bin/from-usr-bin.py");
+    root.sh("v/bin/pip check; v/bin/pip show -q -f scripted");
+    root.pitstop("status v", 0);
+
+    // What is mended stays so, whether or not it is asked for again.
+    let fixed = root.tree("v");
+    for again in ["fix --quiet v", "fix v"] {
+        root.pitstop(again, 0);
+        same(&fixed, &root.tree("v"), again);
+    }
+    root.pitstop("undo v", 0);
+    same(&before, &root.tree("v"), "undo left something");
+    fail("it still starts after undo");
+}
+
+#[test]
+fn a_script_that_came_anew_is_not_taken_for_the_mended_one() {
+    let root = Box::with(&[]);
+    root.sh(WHEEL_WITH_SCRIPTS);
+    root.sh("rm v/bin/of-old v/bin/of-tcl");
+    root.pitstop("fix --scripts v", 0);
+    root.sh("printf '#!/usr/bin/python3\\nprint(2)\\n' > new; chmod +x new; mv new v/bin/from-usr-bin.py; sha256sum v/bin/from-usr-bin.py > sum");
+    let said = root.pitstop("status v", 1);
+    assert!(said.contains("from-usr-bin.py was changed by somebody else"), "{said}");
+    root.pitstop("fix --scripts v", 0);
+    assert_eq!(root.sh("v/bin/from-usr-bin.py"), "2\n");
+    root.pitstop("undo v", 0);
+    root.sh("sha256sum -c sum");
+    // The environment is moved: what its installer wrote names a Python that is not there any more.
+    root.sh("mv v w");
+    root.pitstop("fix --scripts w", 0);
+    assert!(root.sh("w/bin/pip --version").contains("/w/"));
+    root.pitstop("undo w", 0);
+    assert!(root.try_sh("w/bin/pip --version").is_err());
+}

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, MatchKind};
 use ruff_python_ast::visitor::{self, Visitor};
 use ruff_python_ast::{Comprehension, ExceptHandler, Expr, ExprCall, Parameters, Stmt, StmtIf, StmtTry};
 use ruff_text_size::Ranged;
@@ -29,7 +29,8 @@ pub enum Unparsed {
 /// The words of which every way to load a library by name has one.
 static WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
     let words = ["CDLL", "PyDLL", "cdll", "dlopen", "find_library", "oadLibrary", "load_library"];
-    AhoCorasick::new(words).ok()
+    // Only for this kind of match are all words looked for at once, with the processor's wide registers.
+    AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(words).ok()
 });
 
 /// Whether a file may load a library by name: one pass over its bytes, which a parser takes a hundred times as long for.

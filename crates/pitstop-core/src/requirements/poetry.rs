@@ -4,9 +4,14 @@ use serde::Deserialize;
 
 use super::{Locked, LockedFile, Markers, RequirementsError, parse};
 
+/// What a lock of every version says of itself.
+#[derive(Deserialize)]
+struct Head {
+    metadata: Metadata,
+}
+
 #[derive(Deserialize)]
 struct Lock {
-    metadata: Metadata,
     #[serde(rename = "package", default)]
     packages: Vec<Package>,
 }
@@ -56,11 +61,12 @@ struct Source {
 /// Locks from before Poetry 2 have no conditions of their own; a package counts there unless everybody who depends on it
 /// does so under conditions that do not hold.
 pub(super) fn read(text: &str, markers: &Markers) -> Result<Vec<Locked>, RequirementsError> {
-    let lock: Lock = parse(text)?;
-    let version = &lock.metadata.lock_version;
+    // Of a later version nothing else is known.
+    let Head { metadata: Metadata { lock_version: version } } = parse(text)?;
     if !matches!(version.split('.').next(), Some("1" | "2")) {
-        return Err(RequirementsError::Newer { found: version.clone(), known: "2" });
+        return Err(RequirementsError::Newer { found: version, known: "2" });
     }
+    let lock: Lock = parse(text)?;
     let mut wanted = Vec::new();
     for package in &lock.packages {
         let own = match &package.markers {

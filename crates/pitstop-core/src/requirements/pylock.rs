@@ -6,10 +6,15 @@ use serde::Deserialize;
 
 use super::{Locked, LockedFile, Markers, RequirementsError, file_name, parse};
 
+/// What a lock of every version says of itself.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Lock {
+struct Head {
     lock_version: String,
+}
+
+#[derive(Deserialize)]
+struct Lock {
     #[serde(default)]
     packages: Vec<Package>,
 }
@@ -46,10 +51,12 @@ struct Place {
 
 /// The packages whose conditions hold for that Python.
 pub(super) fn read(text: &str, markers: &Markers) -> Result<Vec<Locked>, RequirementsError> {
-    let lock: Lock = parse(text)?;
-    if lock.lock_version.split('.').next() != Some("1") {
-        return Err(RequirementsError::Newer { found: lock.lock_version, known: "1" });
+    // Of a later version nothing else is known.
+    let head: Head = parse(text)?;
+    if head.lock_version.split('.').next() != Some("1") {
+        return Err(RequirementsError::Newer { found: head.lock_version, known: "1" });
     }
+    let lock: Lock = parse(text)?;
     let mut locked = Vec::new();
     for package in lock.packages {
         if !markers.hold(&package.name, package.marker.as_deref())? {

@@ -9,9 +9,14 @@ use super::{Locked, LockedFile, Markers, RequirementsError, file_name, parse};
 /// The format's version that is known here. uv raises it when older readers would misread a lock.
 const VERSION: i64 = 1;
 
+/// What a lock of every version says of itself.
+#[derive(Deserialize)]
+struct Head {
+    version: i64,
+}
+
 #[derive(Deserialize)]
 struct Lock {
-    version: i64,
     #[serde(rename = "package", default)]
     packages: Vec<Package>,
 }
@@ -65,10 +70,12 @@ struct File {
 /// What `uv sync` would install for that Python: everything that the project's own packages reach, their groups for
 /// development included, extras only where somebody asks for them.
 pub(super) fn read(text: &str, markers: &Markers) -> Result<Vec<Locked>, RequirementsError> {
-    let lock: Lock = parse(text)?;
-    if lock.version > VERSION {
-        return Err(RequirementsError::Newer { found: lock.version.to_string(), known: "1" });
+    // Of a later version nothing else is known.
+    let head: Head = parse(text)?;
+    if head.version > VERSION {
+        return Err(RequirementsError::Newer { found: head.version.to_string(), known: "1" });
     }
+    let lock: Lock = parse(text)?;
     let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
     for (index, package) in lock.packages.iter().enumerate() {
         by_name.entry(&package.name).or_default().push(index);

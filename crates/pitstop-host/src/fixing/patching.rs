@@ -31,6 +31,18 @@ impl Originals {
         Ok(Self { records: apply::patched(root)?.into_iter().collect() })
     }
 
+    /// The scripts among them: paths, and the text that each had.
+    pub(super) fn scripts(&self) -> impl Iterator<Item = (&Path, Vec<u8>)> {
+        self.records.iter().filter_map(|(path, record)| {
+            let (file, undo) = (Bytes::open(path).ok()?, record.undo().ok()?);
+            // A program's record keeps the few bytes that were replaced; only a script's has its first.
+            let begins = undo.first().is_some_and(|edit| edit.offset == 0 && edit.bytes.starts_with(b"#!"));
+            let mut text = vec![0; usize::try_from(record.original.length).ok().filter(|_| begins)?];
+            Edited::new(&file, &undo, record.original.length).read_exact_at(0, &mut text).ok()?;
+            Some((path.as_path(), text))
+        })
+    }
+
     /// Their facts.
     #[must_use]
     pub fn facts(&self) -> HashMap<PathBuf, Arc<Elf>> {

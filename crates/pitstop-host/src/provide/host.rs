@@ -4,6 +4,8 @@
 //! `/run/current-system/sw/share/nix-ld/lib`. What lies there costs nothing, and needs all its own dependencies named,
 //! since the Python's loader will not find those either.
 
+mod drivers;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -14,6 +16,8 @@ use pitstop_core::locate::{Class, locate};
 use serde::Serialize;
 
 use super::{Context, Outcome, Provider, Provision, Refused, Want, closure, fitting, soname_of};
+
+pub use drivers::{Drivers, is_of_driver, note as driver_note};
 
 /// By which of the machine's rules a library is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

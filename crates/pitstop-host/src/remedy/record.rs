@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Found;
 use crate::apply::FOLDER;
+use crate::environment::Environment;
+use crate::installed;
+use crate::python;
 use crate::reading::read_regular;
 use crate::survey::Survey;
 
@@ -28,8 +31,32 @@ pub struct Record {
     base_prefix: String,
     /// Where the environment lay: the links that keep store paths alive are known to Nix by their place.
     environment: String,
+    /// The packages that were installed, with their versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    packages: BTreeMap<String, String>,
     /// The libraries, by soname.
     pub libraries: Vec<Kept>,
+}
+
+/// How the packages of an environment differ from those that a fix was made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Installed since: name and version.
+    Came(String, String),
+    /// Removed since: name and version.
+    Went(String, String),
+    /// Of another version since: name, version then, version now.
+    Became(String, String, String),
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Came(name, version) => write!(formatter, "{name} {version} came since the fix"),
+            Self::Went(name, version) => write!(formatter, "{name} {version} went since the fix"),
+            Self::Became(name, was, is) => write!(formatter, "{name} was {was} at the fix, and is {is} now"),
+        }
+    }
 }
 
 /// One library of a [`Record`].
@@ -112,6 +139,7 @@ impl Record {
             python: survey.python.minor_version().to_owned(),
             base_prefix: base_prefix(survey),
             environment: root.to_string_lossy().into_owned(),
+            packages: installed::packages(&survey.environment),
             libraries: found.values().map(kept).collect(),
         }
     }
@@ -155,6 +183,50 @@ impl Record {
     pub fn fits(&self, survey: &Survey) -> bool {
         self.python == survey.python.minor_version()
             && (survey.python.answer.is_none() || self.base_prefix == base_prefix(survey))
+    }
+
+    /// What was installed, upgraded and removed since. Nothing where the record is of a version that did not take it down.
+    #[must_use]
+    pub fn changes(&self, environment: &Environment) -> Vec<Change> {
+        if self.packages.is_empty() {
+            return Vec::new();
+        }
+        let now = installed::packages(environment);
+        let mut changes = Vec::new();
+        for (name, version) in &now {
+            match self.packages.get(name) {
+                None => changes.push(Change::Came(name.clone(), version.clone())),
+                Some(was) if was != version => {
+                    changes.push(Change::Became(name.clone(), was.clone(), version.clone()));
+                }
+                Some(_) => {}
+            }
+        }
+        let gone = self.packages.iter().filter(|(name, _)| !now.contains_key(*name));
+        changes.extend(gone.map(|(name, version)| Change::Went(name.clone(), version.clone())));
+        changes
+    }
+
+    /// How the Python of an environment differs from the one that the fix was made for, in words.
+    #[must_use]
+    pub fn other_python(&self, environment: &Environment) -> Option<String> {
+        let python = match python::ask(environment.python.as_deref()?) {
+            Ok(python) => python,
+            Err(error) => return Some(format!("its Python does not start: {error}")),
+        };
+        let version = python.minor_version();
+        if self.python != version {
+            return Some(format!("the fix was made for Python {}, and this is {version}", self.python));
+        }
+        let prefix = python.answer?.base_prefix;
+        let same = prefix.to_string_lossy() == self.base_prefix;
+        (!same).then(|| {
+            format!(
+                "the fix was made for the Python of {}, and this is that of {}",
+                self.base_prefix,
+                prefix.display()
+            )
+        })
     }
 
     /// The libraries that are still there. Of an environment that was moved, those from Nix are provided anew: what kept

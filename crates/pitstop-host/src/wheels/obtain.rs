@@ -115,6 +115,13 @@ pub fn obtain(python: &Path, wishes: &Wishes, layout: &LaidOut) -> Result<Obtain
     Ok(Obtained { wheels, _folder: folder })
 }
 
+/// uv tells what failed in its first line, why in those that follow, and digests in the last.
+fn in_one_line(errors: &str) -> String {
+    const LETTERS_MAX: usize = 600;
+    let words: Vec<&str> = errors.split_whitespace().collect();
+    words.join(" ").chars().take(LETTERS_MAX).collect()
+}
+
 fn has_pip(python: &Path) -> bool {
     let mut ask = Command::new(python);
     ask.args(["-I", "-c", "import pip"]);
@@ -132,6 +139,7 @@ fn run(command: &mut Command, installer: &'static str) -> Result<(), ObtainError
     let errors = String::from_utf8_lossy(&finished.stderr);
     // pip begins its own errors so; the first one says what, the last one only that it gave up.
     let own = errors.lines().find_map(|line| line.strip_prefix("ERROR: "));
-    let words = own.map_or_else(|| finished.last_words(), str::to_owned);
+    let words = own.map_or_else(|| in_one_line(&errors), str::to_owned);
+    let words = if words.is_empty() { finished.last_words() } else { words };
     Err(ObtainError::Failed { installer, words })
 }

@@ -12,12 +12,17 @@ use bstr::{BString, ByteSlice};
 use pitstop_core::diagnose::Diagnosis;
 use pitstop_core::ldso;
 use pitstop_core::locate::{Located, Suite};
-use pitstop_core::report::{HereReport, Names, ProgramReport, PythonReport, Report, SCHEMA, UnreadReport};
+use pitstop_core::report::{
+    HereReport, Names, ProgramReport, PythonReport, Report, SCHEMA, ScriptReport, UnreadReport,
+};
 use pitstop_core::settings::{Settings, normalized};
+use pitstop_core::targets::Owner;
 use pitstop_host::locating::Locator;
 use pitstop_host::project::pin;
+use pitstop_host::provide::host::driver_note;
 use pitstop_host::remedy::{package_set, suite};
 use pitstop_host::survey::{Asking, Survey, Unread};
+use pitstop_host::walk::ScriptFile;
 
 use super::fix::lock::project;
 use super::{Done, answer_json, target};
@@ -161,6 +166,7 @@ fn report(
         mismatched: Vec::new(),
         unusable: Vec::new(),
         programs: programs(survey, asking, &short),
+        scripts: scripts(survey, &short),
         unread: Vec::new(),
         misfits: Vec::new(),
         to_build: Vec::new(),
@@ -207,6 +213,16 @@ fn programs(survey: &Survey, asking: Asking, short: &dyn Fn(&Path) -> String) ->
         .collect()
 }
 
+fn scripts(survey: &Survey, short: &dyn Fn(&Path) -> String) -> Vec<ScriptReport> {
+    let paths: Vec<&Path> = survey.scripts.iter().map(|script| script.path.as_path()).collect();
+    let script = |(script, owner): (&ScriptFile, Option<Owner>)| ScriptReport {
+        path: short(&script.path),
+        package: owner.map(|owner| shown(owner.to_string())),
+        names: shown(script.line.program.as_slice()),
+    };
+    survey.scripts.iter().zip(survey.owners_of(&paths)).map(script).collect()
+}
+
 fn add_notes(
     survey: &Survey,
     diagnosis: &Diagnosis,
@@ -222,6 +238,9 @@ fn add_notes(
             "packages of the base Python are importable here too; check them by naming their site-packages folder".to_owned(),
         );
     }
+    let of_driver = report.optional.iter().filter(|missing| missing.class == "driver");
+    let of_driver: Vec<String> = of_driver.map(|missing| missing.soname.clone()).collect();
+    report.notes.extend(driver_note(&of_driver));
     // Without the variable, would more be missing? Only then is it worth a word.
     if caller.library_path.is_some()
         && let Ok(process) = survey.process()

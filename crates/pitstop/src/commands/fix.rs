@@ -3,6 +3,7 @@
 pub(super) mod lock;
 pub(super) mod programs;
 pub(super) mod python;
+mod scripts;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,9 +17,10 @@ use pitstop_core::targets::module_stem;
 use pitstop_core::words::{Complaint, complaint};
 use pitstop_host::apply::{ApplyError, Status, Venv, status};
 use pitstop_host::environment::Environment;
-use pitstop_host::fixing::{self, Originals, PlanError};
+use pitstop_host::fixing::{self, Originals, PlanError, ScriptRemedy};
 use pitstop_host::locating::Locator;
 use pitstop_host::programs::Programs;
+use pitstop_host::provide::host::driver_note;
 use pitstop_host::provide::{self, Interrupt};
 use pitstop_host::remedy::{Found, Pinned, Record, Remedy, Search, Sources, suite, total};
 use pitstop_host::survey::{Asking, Survey};
@@ -46,6 +48,8 @@ pub(super) struct FixReport {
     pub(super) plan: Option<Plan>,
     /// What is done about programs that do not start.
     programs: Vec<programs::ProgramReport>,
+    /// What is done about scripts whose first line names a program that is not there.
+    scripts: Vec<scripts::ScriptReport>,
     pub(super) failing: Vec<FailingReport>,
     /// What could not be read, so that it is not known what it needs.
     unread: Vec<UnreadReport>,
@@ -56,6 +60,8 @@ pub(super) struct FixReport {
 impl FixReport {
     /// The report with how the command ends: what could not be read wins.
     pub(super) fn with(self, status: ExitStatus) -> (Self, ExitStatus) {
+        let refused = self.scripts.iter().any(|script| script.way == "refused");
+        let status = if refused { status.max(ExitStatus::Missing) } else { status };
         let status = if self.unread.is_empty() { status } else { status.max(ExitStatus::Incomplete) };
         (self, status)
     }
@@ -78,12 +84,22 @@ pub(super) struct FailingReport {
     library_missing: bool,
 }
 
+/// What a fix does and leaves.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Acts {
+    /// Scripts are mended too.
+    pub(super) scripts: bool,
+    /// Nothing is done, and what would be is told.
+    pub(super) dry_run: bool,
+}
+
 /// Fixes the environment that is meant.
 pub(super) fn run(fix: &Fix, json: bool, output: &Output) -> Done {
     let (locking, venv) = fix.locking.clone().settle(fix.environment.venv.clone())?;
     let environment = target::environment(venv.as_deref())?;
-    let (report, status) =
-        mend(environment.root.as_path(), &fix.sources, Some(&locking), fix.dry_run, json, output)?;
+    let acts = Acts { scripts: fix.scripts, dry_run: fix.dry_run };
+    let root = environment.root.as_path();
+    let (report, status) = mend(root, &fix.sources, Some(&locking), acts, json, output)?;
     if json {
         answer_json(output, &report)?;
     }
@@ -95,7 +111,7 @@ pub(super) fn mend(
     root: &Path,
     sources: &args::Sources,
     locking: Option<&Locking>,
-    dry_run: bool,
+    acts: Acts,
     json: bool,
     output: &Output,
 ) -> Result<(FixReport, ExitStatus), CommandError> {
@@ -103,13 +119,13 @@ pub(super) fn mend(
     let governed = Governed::of(&environment.root, locking)?;
     let venv = Venv::lock(&environment.root).map_err(refused)?;
     let before = status(&environment.root).map_err(refused)?;
-    if matches!(before, Status::Half(_)) && !dry_run {
+    if matches!(before, Status::Half(_)) && !acts.dry_run {
         venv.heal().map_err(refused)?;
         output.note("an interrupted fix was taken back first");
     }
     let was_fixed = matches!(before, Status::Whole(_) | Status::Stale { .. });
     let begun = Begun { venv: &venv, by_us: Cell::new(false), was_fixed };
-    let mended = mend_locked(environment, &governed, &begun, sources, dry_run, json, output);
+    let mended = mend_locked(environment, &governed, &begun, sources, acts, json, output);
     // Whatever ends a fix, what it had begun goes with it.
     mended.inspect_err(|_| begun.take_back())
 }
@@ -119,10 +135,11 @@ fn mend_locked(
     governed: &Governed,
     begun: &Begun<'_>,
     sources: &args::Sources,
-    dry_run: bool,
+    acts: Acts,
     json: bool,
     output: &Output,
 ) -> Result<(FixReport, ExitStatus), CommandError> {
+    let Acts { scripts, dry_run } = acts;
     let interrupt = interrupt()?;
     let mut survey = python::survey(environment, sources, dry_run, &interrupt, output)?;
     survey.heed(governed.settings());
@@ -132,13 +149,17 @@ fn mend_locked(
     let sources = sources_of(sources, &survey, governed.pinned(), dry_run);
     let remedy = search(&survey, &its_programs, &sources, known, begun, &interrupt, output)?;
     governed.check(&remedy)?;
+    let its_scripts = ScriptRemedy::of(&survey, &originals, scripts);
 
     tell_refused(&remedy, output);
     programs::tell_refused(&survey, &remedy, output);
+    scripts::tell(&survey, &its_scripts, output);
     let mut report = report(&survey, &remedy);
+    report.scripts = scripts::report(&survey, &its_scripts);
     let unread = report.unread.iter().map(|unread| (unread.path.as_str(), unread.cause.as_str()));
     target::tell_unread(unread, output);
-    let plan = fixing::plan(&survey, &remedy, &originals).map_err(|error| plan_error(error, &survey))?;
+    let plan = fixing::plan(&survey, &remedy, &its_scripts, &originals);
+    let plan = plan.map_err(|error| plan_error(error, &survey))?;
     if dry_run {
         tell_dry_run(&remedy, &plan, json, output);
         report.plan = Some(plan);
@@ -152,6 +173,7 @@ fn mend_locked(
     if interrupt.is_requested() {
         return Err(provider_error(provide::Error::Interrupted));
     }
+    scripts::keep(&its_scripts, begun, &interrupt).map_err(provider_error)?;
     report.changed = begun.venv.apply(&plan).map_err(refused)?.changed;
     if interrupt.is_requested() && !begun.was_fixed {
         // Loading what was fixed may take minutes; whoever asked to stop does not wait for that.
@@ -169,18 +191,25 @@ fn mend_locked(
     report.failing.extend(programs::verified(&survey, &remedy, output));
     let status = outcome(&remedy, &report.failing);
     if status == ExitStatus::Success {
-        let libraries = count(remedy.found.len(), "library", "libraries");
-        let asked = remedy.after.asked.values().filter(|(_, libraries)| !libraries.is_empty()).count();
-        let files = count(remedy.after.preloads.len() + asked, "file", "files");
-        let fixed = Tone::Good.paint("fixed");
-        let programs = match remedy.programs.loaders.len() {
-            0 => String::new(),
-            number => format!(" and {}", count(number, "program", "programs")),
-        };
-        output
-            .note(&format!("{fixed}: {libraries} for {files}{programs}, verified; {}", total(&remedy.costs)));
+        tell_fixed(&remedy, &its_scripts, output);
     }
     Ok(report.with(status))
+}
+
+/// Says what was done, in one line.
+fn tell_fixed(remedy: &Remedy, scripts: &ScriptRemedy, output: &Output) {
+    let libraries = count(remedy.found.len(), "library", "libraries");
+    let asked = remedy.after.asked.values().filter(|(_, libraries)| !libraries.is_empty()).count();
+    let files = count(remedy.after.preloads.len() + asked, "file", "files");
+    let fixed = Tone::Good.paint("fixed");
+    let and = |number: usize, one: &str, many: &str| match number {
+        0 => String::new(),
+        number => format!(" and {}", count(number, one, many)),
+    };
+    let programs = and(remedy.programs.loaders.len(), "program", "programs");
+    let scripts = and(scripts.mended.len(), "script", "scripts");
+    let costs = total(&remedy.costs);
+    output.note(&format!("{fixed}: {libraries} for {files}{programs}{scripts}, verified; {costs}"));
 }
 
 /// What a fix has begun in an environment before it knows what it will do.
@@ -383,6 +412,9 @@ pub(super) fn tell_refused(remedy: &Remedy, output: &Output) {
     for hint in hints {
         output.hint(hint);
     }
+    if let Some(note) = driver_note(&remedy.of_driver()) {
+        output.note(&format!("note: {note}"));
+    }
     for mismatch in &remedy.after.mismatched {
         output.warning(&format!(
             "{} does not define version {}, and no library that is provided can",
@@ -414,6 +446,8 @@ fn verified(survey: &Survey, remedy: &Remedy, output: &Output) -> Vec<FailingRep
         let (Verdict::Fails(words) | Verdict::Dies(words)) = verdict else { continue };
         let file = shown_path(survey.short(&subject.path));
         let lacking = match complaint(&words) {
+            // That was told, and there is nothing to mend.
+            Complaint::MissingLibrary(name) if remedy.of_driver().contains(&name) => continue,
             Complaint::MissingLibrary(name) | Complaint::MissingVersion(name) => Some(name),
             Complaint::Loader | Complaint::Own => None,
         };

@@ -19,15 +19,21 @@ pub(super) fn run(named: &Environment, json: bool, output: &Output) -> Done {
     let record = Record::read(&environment.root).map_err(|error| {
         CommandError::new(ExitStatus::Incomplete, error).hint("run `pitstop undo`, then `pitstop fix` again")
     })?;
+    let (changes, other_python) = match &record {
+        Some(record) => (record.changes(&environment), record.other_python(&environment)),
+        None => (Vec::new(), None),
+    };
     let libraries = record.map(|record| record.libraries).unwrap_or_default();
     let lock = LockState::of(&environment.root, &libraries)?;
     let gone: Vec<&Kept> =
         libraries.iter().filter(|kept| !environment.root.join(&kept.file).exists()).collect();
     let mut trouble: Vec<String> =
         gone.iter().map(|kept| format!("{} is gone: {}", shown(&kept.soname), shown(&kept.file))).collect();
+    trouble.extend(changes.iter().map(|change| shown(change.to_string())));
+    trouble.extend(other_python.map(shown));
     let state = match &status {
         Status::None => "none",
-        Status::Whole(_) if gone.is_empty() && lock.differs.is_empty() => "whole",
+        Status::Whole(_) if trouble.is_empty() && lock.differs.is_empty() => "whole",
         Status::Whole(_) => "stale",
         Status::Stale { differences, .. } => {
             trouble.extend(differences.iter().map(ToString::to_string));
@@ -49,6 +55,9 @@ pub(super) fn run(named: &Environment, json: bool, output: &Output) -> Done {
             "none" => "pitstop has done nothing here".to_owned(),
             "whole" => format!("{} from outside, all in place", libraries_count(libraries.len())),
             "stale" if trouble.len() == lock.differs.len() => Tone::Bad.paint("fixed, and not as locked"),
+            "stale" if trouble.len() == changes.len() => {
+                Tone::Bad.paint("fixed, but other packages are installed now")
+            }
             "stale" => Tone::Bad.paint("fixed, but no longer whole"),
             "half" => Tone::Bad.paint("a fix or an undo was interrupted"),
             _ => "fixed by a newer pitstop".to_owned(),

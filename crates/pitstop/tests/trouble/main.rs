@@ -2,7 +2,9 @@
 //! and an environment that is either as before or whole.
 #![allow(clippy::unwrap_used, reason = "helpers of a test stop at the first surprise, like tests")]
 
+mod code;
 mod content;
+mod fetched;
 mod kill;
 mod life;
 mod lock;
@@ -10,6 +12,9 @@ mod rights;
 mod runs;
 mod snapshot;
 mod speech;
+mod staying;
 mod target;
+#[path = "../tools/mod.rs"]
+mod tools;
 mod uninstalled;
 mod venv;

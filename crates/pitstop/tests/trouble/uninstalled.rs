@@ -154,6 +154,35 @@ fn a_native_file_that_unpacks_to_gigabytes_takes_no_memory_to_speak_of() {
 }
 
 #[test]
+fn a_wheel_whose_record_is_a_bomb_or_whose_names_are_many_takes_no_memory_to_speak_of() {
+    let venv = Venv::lacking();
+    let path = venv.beside(ANY);
+    let limited = || {
+        let words = ["check", "--python", PYTHON, path.to_str().unwrap()];
+        Ran::of(venv.around(&["prlimit", "--as=1000000000"], words).output().unwrap())
+    };
+    let zeros = vec![0; 16 << 20];
+    for bomb in ["needy-1.0.dist-info/RECORD", "needy-1.0.dist-info/METADATA", "needy/__init__.py"] {
+        let mut zip = ZipWriter::new(File::create(&path).unwrap());
+        zip.start_file(bomb, SimpleFileOptions::default().large_file(true)).unwrap();
+        for _ in 0..128 {
+            zip.write_all(&zeros).unwrap();
+        }
+        if !bomb.ends_with("RECORD") {
+            zip.start_file("needy-1.0.dist-info/RECORD", SimpleFileOptions::default()).unwrap();
+        }
+        zip.finish().unwrap();
+        let ran = limited();
+        assert!(matches!(ran.code, Some(0 | 3)), "{bomb}: {ran:?}");
+    }
+    // A RECORD that says nothing of what is there: the wheel itself tells.
+    let module = fs::read(venv.module()).unwrap();
+    let name = format!("needy/{}", venv.module().file_name().unwrap().to_str().unwrap());
+    wheel(&venv, ANY, &[(&name, &module), ("needy-1.0.dist-info/RECORD", b"")]);
+    limited().ends(1, &["libpstest.so.1", "needy 1.0"]);
+}
+
+#[test]
 fn a_lock_that_cannot_be_read_is_refused_with_its_line() {
     let venv = Venv::lacking();
     let lock = venv.beside("uv.lock");

@@ -3,10 +3,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
+
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
 
 use crate::snapshot::{Snapshot, snapshot};
 
@@ -171,6 +175,51 @@ impl Venv {
         self.write(&format!("{package}.dist-info/RECORD"), lines);
     }
 
+    /// The machine's Python, installed a second time beside the venv, without pip: as by a version manager.
+    pub(crate) fn other_python(&self) -> PathBuf {
+        let real = fs::canonicalize(PYTHON).unwrap();
+        let (name, root) = (real.file_name().unwrap().to_owned(), self.beside("other"));
+        if root.exists() {
+            return root.join("bin").join(name);
+        }
+        for folder in ["bin", "lib"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        fs::copy(&real, root.join("bin").join(&name)).unwrap();
+        let library = root.join("lib").join(&name);
+        fs::create_dir(&library).unwrap();
+        for entry in fs::read_dir(Path::new("/usr/lib").join(&name)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.file_name() != Some(OsStr::new("sitecustomize.py")) {
+                symlink(&path, library.join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        // Debian's Python has Debian's packages, wherever it lies.
+        let without =
+            "import sys\nsys.path[:] = [path for path in sys.path if 'dist-packages' not in path]\n";
+        fs::write(library.join("sitecustomize.py"), without).unwrap();
+        root.join("bin").join(name)
+    }
+
+    /// A folder with wheels as an installer takes them: of both packages, and of `wants`, which depends on both.
+    pub(crate) fn wheels(&self) -> PathBuf {
+        let folder = self.beside("wheels");
+        fs::create_dir_all(&folder).unwrap();
+        let module = (format!("needy/_x{}", built().suffix), built().module.as_slice());
+        let needy = [("needy/__init__.py".to_owned(), b"".as_slice()), module];
+        write_wheel(&folder, "needy", "1.0", "", &needy);
+        let library = ("giver/libpstest.so.1".to_owned(), built().library.as_slice());
+        write_wheel(
+            &folder,
+            "giver",
+            "2.0",
+            "",
+            &[("giver/__init__.py".to_owned(), b"".as_slice()), library],
+        );
+        write_wheel(&folder, "wants", "1.0", "Requires-Dist: needy>=1\nRequires-Dist: giver\n", &[]);
+        folder
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
         snapshot(&self.root)
     }
@@ -264,6 +313,36 @@ impl Venv {
             assert!(chown.args(["-Rh", "65534:65534"]).arg(self.folder.path()).status().unwrap().success());
         }
     }
+}
+
+/// Writes a wheel for every Python.
+pub(crate) fn write_wheel(
+    folder: &Path,
+    name: &str,
+    version: &str,
+    requires: &str,
+    files: &[(String, &[u8])],
+) {
+    let path = folder.join(format!("{name}-{version}-py3-none-any.whl"));
+    let mut zip = ZipWriter::new(fs::File::create(path).unwrap());
+    let mut record = String::new();
+    let mut add = |path: &str, bytes: &[u8]| {
+        zip.start_file(path, SimpleFileOptions::default()).unwrap();
+        zip.write_all(bytes).unwrap();
+        record += &format!("{path},,\n");
+    };
+    for (path, bytes) in files {
+        add(path, bytes);
+    }
+    let info = format!("{name}-{version}.dist-info");
+    let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}");
+    add(&format!("{info}/METADATA"), metadata.as_bytes());
+    let wheel = b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
+    add(&format!("{info}/WHEEL"), wheel);
+    record += &format!("{info}/RECORD,,\n");
+    zip.start_file(format!("{info}/RECORD"), SimpleFileOptions::default()).unwrap();
+    zip.write_all(record.as_bytes()).unwrap();
+    zip.finish().unwrap();
 }
 
 /// Whether this process may do anything.

@@ -112,3 +112,39 @@ fn the_libc_and_odd_names_are_refused() {
     let refused = look(damaged, &[], want("libz.so.1", &[])).unwrap_err();
     assert_eq!(refused.reason, "/usr/lib/libz.so.1: too short");
 }
+
+#[test]
+fn what_a_machine_without_a_driver_lacks_is_required_of_nobody() {
+    let missing = |soname: &str| pitstop_core::diagnose::Missing {
+        soname: soname.into(),
+        versions: std::collections::BTreeSet::new(),
+        askers: Vec::new(),
+        named_by: Vec::new(),
+        optional: soname.contains("nvidia"),
+        in_wheels: Vec::new(),
+    };
+    let settled = |fixture: &str| {
+        let files = FakeFiles::new(fixture);
+        let drivers = Drivers::at(&files, X86_64, Places::usual(&files, []));
+        let sonames = ["libcuda.so.1", "libnvidia-ml.so.1", "libz.so.1"];
+        let mut diagnosis =
+            pitstop_core::diagnose::Diagnosis { missing: sonames.map(missing).into(), ..Default::default() };
+        drivers.settle(&mut diagnosis);
+        diagnosis.required().map(|missing| missing.soname.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(settled("folder /usr/lib"), ["libz.so.1"]);
+    // What it has is at hand, and provided whether or not the code could do without.
+    for folder in ["/run/opengl-driver/lib", "/usr/lib/wsl/lib", "/usr/lib/x86_64-linux-gnu"] {
+        let both = format!("{folder}/libcuda.so.1 soname=libcuda.so.1\n{folder}/libnvidia-ml.so.1 x");
+        let both = both.replace(" x", " soname=libnvidia-ml.so.1");
+        assert_eq!(settled(&both), ["libcuda.so.1", "libnvidia-ml.so.1", "libz.so.1"], "{folder}");
+    }
+}
+
+#[test]
+fn a_driver_that_is_not_here_is_told_in_one_line() {
+    let note = |sonames: &[&str]| drivers::note(&sonames.iter().map(ToString::to_string).collect::<Vec<_>>());
+    assert_eq!(note(&[]), None);
+    let words = note(&["libcuda.so.1", "libnvidia-ml.so.1", "libcudadebugger.so.1"]).unwrap();
+    assert!(words.contains("no GPU driver") && words.contains("libcuda.so.1 and 2 more"), "{words}");
+}

@@ -46,6 +46,7 @@ pub(super) fn report(report: &Report, distribution: &Distribution) -> String {
         ));
     }
     text.push_str(&programs(report));
+    text.push_str(&scripts(report));
     text
 }
 
@@ -105,11 +106,16 @@ fn missing(rows: &[MissingReport], distribution: &Distribution) -> String {
     table.render()
 }
 
+/// What no driver has: of one that is not here, one note tells.
+fn no_driver(row: &MissingReport) -> bool {
+    row.class != "driver"
+}
+
 /// What packages ask for by name and can do without, in one short block: `fix --optional` provides it.
 fn optional(rows: &[MissingReport], distribution: &Distribution) -> String {
     const SHOWN: usize = 5;
-    let asked: Vec<&MissingReport> =
-        rows.iter().filter(|row| row.needed_by.iter().any(|needer| !needer.asks.is_empty())).collect();
+    let by_name = |row: &&MissingReport| row.needed_by.iter().any(|needer| !needer.asks.is_empty());
+    let asked: Vec<&MissingReport> = rows.iter().filter(|row| no_driver(row)).filter(by_name).collect();
     if asked.is_empty() {
         return String::new();
     }
@@ -220,6 +226,25 @@ fn programs(report: &Report) -> String {
     text
 }
 
+/// Scripts that cannot start: told, and no failure, since many a package brings some that nobody starts.
+fn scripts(report: &Report) -> String {
+    const SHOWN: usize = 8;
+    if report.scripts.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&["script that cannot start", "from", "because"]);
+    for script in report.scripts.iter().take(SHOWN) {
+        let because = format!("there is no {}", script.names);
+        let package = script.package.clone().unwrap_or_default();
+        table.row([(script.path.clone(), Tone::Plain), (package, Tone::Plain), (because, Tone::Plain)]);
+    }
+    let mut text = format!("\n{}", table.render());
+    if report.scripts.len() > SHOWN {
+        text.push_str(&format!("and {} more (see --json)\n", report.scripts.len() - SHOWN));
+    }
+    text
+}
+
 /// What stands beside the answer: what could not be read, what is optional, what to do next.
 ///
 /// `is_installed` tells an environment from packages that are still to be installed.
@@ -230,7 +255,8 @@ pub(super) fn asides(report: &Report, is_installed: bool, output: &Output) {
         output.note(&format!("note: {note}"));
     }
     let by_name = |missing: &&MissingReport| missing.needed_by.iter().any(|needer| !needer.asks.is_empty());
-    let (asked, plugins): (Vec<_>, Vec<_>) = report.optional.iter().partition(by_name);
+    let (asked, plugins): (Vec<_>, Vec<_>) =
+        report.optional.iter().filter(|row| no_driver(row)).partition(by_name);
     if !plugins.is_empty() {
         let names: Vec<&str> = plugins.iter().map(|missing| missing.soname.as_str()).collect();
         let many = names.len();
@@ -243,6 +269,10 @@ pub(super) fn asides(report: &Report, is_installed: bool, output: &Output) {
     if !asked.is_empty() && is_installed {
         output
             .hint(&format!("`pitstop fix --optional {}` provides what is optional, too", report.environment));
+    }
+    if !report.scripts.is_empty() && is_installed {
+        output
+            .hint(&format!("`pitstop fix --scripts {}` has scripts name what is there", report.environment));
     }
     if report.missing.is_empty() {
         return;

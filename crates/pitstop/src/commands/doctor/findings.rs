@@ -229,6 +229,16 @@ fn driver(machine: &Machine, found: &mut Findings) {
         }
         (true, false) => found.add(Mark::Note, WHAT, "none of NVIDIA's"),
     }
+    let part = |of: &str| -> Vec<String> {
+        let its = machine.dispatch.iter().filter(|file| file.to_string_lossy().contains(of));
+        its.map(|file| file.display().to_string()).collect()
+    };
+    for (what, of) in [("OpenGL vendors", "/glvnd/"), ("Vulkan drivers", "/vulkan/")] {
+        match part(of) {
+            files if files.is_empty() => found.add(Mark::Note, what, "none"),
+            files => found.add(Mark::Ok, what, files.join(" ")),
+        }
+    }
 }
 
 fn variables(variable: Variable<'_>, found: &mut Findings) {
