@@ -2,7 +2,9 @@
 {
   lib,
   callPackage,
+  installShellFiles,
   rustPlatform,
+  stdenv,
 }:
 let
   inherit (lib.importTOML ../Cargo.toml) workspace;
@@ -20,6 +22,20 @@ rustPlatform.buildRustPackage {
     "--package=pitstop-core"
     "--lib"
   ];
+
+  nativeBuildInputs = [ installShellFiles ];
+  # The command tells of itself, where it can be started.
+  postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
+    $out/bin/pitstop man --output man
+    installManPage man/*.1
+    $out/bin/pitstop completions bash > pitstop.bash
+    $out/bin/pitstop completions fish > pitstop.fish
+    $out/bin/pitstop completions zsh > _pitstop
+    installShellCompletion --bash pitstop.bash --fish pitstop.fish --zsh _pitstop
+    # Older releases know no --nushell.
+    mkdir -p $out/share/nushell/vendor/autoload
+    $out/bin/pitstop completions nushell > $out/share/nushell/vendor/autoload/pitstop.nu
+  '';
 
   passthru.tests.nixos = callPackage ./test.nix { };
 

@@ -69,8 +69,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut renames: Vec<[String; 3]> = read(&data.join("nix-renames.tsv"))?;
     renames.sort();
     let mut text = String::new();
-    for [nix, other, _note] in renames {
-        writeln!(text, "{nix}\t{other}")?;
+    for [nix, other, note] in renames {
+        // Which of the two a package set would rather be asked for.
+        let warns = if note.ends_with("old name warns") || note.contains("old name warns in") {
+            "\twarns"
+        } else {
+            ""
+        };
+        writeln!(text, "{nix}\t{other}{warns}")?;
     }
     fs::write(out.join("renames"), text)?;
 

@@ -8,7 +8,7 @@ use crate::run;
 
 /// What beside nixbox's own needs the tests use: a compiler for the loader's fixtures, Python with venv, a plain Debian
 /// made by debootstrap, tools that look at a program which the shim has started, a web server and packers for binary caches, a file
-/// system that another process serves, and direnv.
+/// system that another process serves, direnv, shells that are given completions, and what typesets manual pages.
 const PACKAGES: &[&str] = &[
     "gcc",
     "libc6-dev",
@@ -29,6 +29,9 @@ const PACKAGES: &[&str] = &[
     "brotli",
     "bindfs",
     "direnv",
+    "zsh",
+    "fish",
+    "groff-base",
 ];
 
 /// Installs the Debian packages that are not there. Needs root for that, and nothing where all are there.

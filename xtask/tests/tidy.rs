@@ -148,6 +148,10 @@ const STAGES: &[(&str, &[&str])] = &[
     ),
     ("index", &["crate::ldso", "crate::diagnose", "crate::targets", "crate::plan", "crate::report"]),
     ("diagnose", &["crate::locate", "crate::plan", "crate::report"]),
+    (
+        "nix",
+        &["crate::elf", "crate::files", "crate::ldso", "crate::diagnose", "crate::plan", "crate::report"],
+    ),
 ];
 
 #[test]

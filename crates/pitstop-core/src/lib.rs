@@ -14,6 +14,7 @@ pub mod index;
 pub mod ldso;
 pub mod locate;
 pub mod lockfile;
+pub mod nix;
 pub mod patch;
 pub mod plan;
 pub mod report;

@@ -275,34 +275,6 @@ fn below(folder: &Path) -> Vec<(std::ffi::OsString, PathBuf)> {
     entries.map(|entry| (entry.file_name(), entry.path())).collect()
 }
 
-/// The `buildFHSEnv` of nixpkgs that has the same packages, as nixfmt writes it.
-#[must_use]
-pub fn export(name: &str, attributes: &[String], command: &[String]) -> String {
-    let packages: String = attributes.iter().map(|it| format!("    pkgs.{it}\n")).collect();
-    let packages = if packages.is_empty() { "[ ]".to_owned() } else { format!("[\n{packages}  ]") };
-    let words = if command.is_empty() { vec!["bash".to_owned()] } else { command.to_vec() };
-    let script = words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ");
-    format!(
-        "{{\n  pkgs ? import <nixpkgs> {{ }},\n}}:\n\npkgs.buildFHSEnv {{\n  name = {};\n  targetPkgs = pkgs: {packages};\n  runScript = {};\n}}\n",
-        nix_string(name),
-        nix_string(&script)
-    )
-}
-
-fn shell_word(word: &str) -> String {
-    let plain = |character: char| character.is_ascii_alphanumeric() || "-_./=:,+@%".contains(character);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-fn nix_string(text: &str) -> String {
-    let escaped = text.replace('\\', r"\\").replace('"', "\\\"").replace("${", r"\${").replace('\n', r"\n");
-    format!("\"{escaped}\"")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -334,16 +306,5 @@ mod tests {
         let names = ["libz.so.1", "gcc", "zlib", "./app"].map(str::to_owned);
         assert_eq!(attributes(&names).unwrap(), ["zlib", "gcc"]);
         assert!(attributes(&["libnobody.so.99".to_owned()]).is_err());
-    }
-
-    #[test]
-    fn an_export_is_written_as_nixfmt_writes_it() {
-        let text = export(
-            "dev",
-            &["gcc".to_owned(), "xorg.libX11".to_owned()],
-            &["tox".to_owned(), "-e a b".to_owned()],
-        );
-        let expected = "{\n  pkgs ? import <nixpkgs> { },\n}:\n\npkgs.buildFHSEnv {\n  name = \"dev\";\n  targetPkgs = pkgs: [\n    pkgs.gcc\n    pkgs.xorg.libX11\n  ];\n  runScript = \"tox '-e a b'\";\n}\n";
-        assert_eq!(text, expected);
     }
 }

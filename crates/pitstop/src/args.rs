@@ -2,27 +2,32 @@
 
 mod index;
 mod locking;
+mod shell;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use clap::{Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::exit::ExitStatus;
 use crate::output::Verbosity;
 
 pub(crate) use index::{Build, Format, Import, Index, Update};
 pub(crate) use locking::Locking;
+pub(crate) use shell::{CompletionShell, Completions, Help, Man, Shell};
 
 const AFTER_HELP: &str = "\
 VENV or PATH left out: the active environment ($VIRTUAL_ENV), else .venv here or in a parent folder.
 
 Exit status: 0 all is well; 1 something is missing or does not load; 2 bad usage; 3 part of the input could not be read; \
-4 a provider or the network failed; 5 a fix was refused or rolled back.";
+4 a provider or the network failed; 5 a fix was refused or rolled back.
+
+`pitstop help` lists topics: why an import fails, what fix changes, which command for what, containers.";
 
 /// Make Python packages with native code run on machines that lack the libraries they expect.
 #[derive(Debug, Parser)]
 #[command(name = "pitstop", version, about, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(disable_help_subcommand = true)]
 pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -83,6 +88,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Run one command in a root that has /usr/lib, /usr/bin and /usr/include, made of packages
     Fhs(Fhs),
+    /// Write shell.nix, flake.nix or a NixOS module with what an environment lacks
+    Shell(Shell),
     /// Show the libraries that a file loads, each with the rule that found it
     Tree(Tree),
     /// Show every chain from a package to a library
@@ -94,6 +101,12 @@ pub(crate) enum Command {
     Index(Index),
     /// Say what this machine is, what is set up, and what is not
     Doctor,
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Print the manual page of a command
+    Man(Man),
+    /// Explain a topic or a command
+    Help(Help),
 }
 
 /// Options of `check`.
@@ -400,12 +413,22 @@ pub(crate) fn parse() -> Result<Arguments, ExitStatus> {
     Ok(arguments)
 }
 
+/// The command line as a value, for those who describe it.
+pub(crate) fn command() -> clap::Command {
+    Arguments::command()
+}
+
+/// What `--help` says behind these words, with colours; `None` where they are no command.
+pub(crate) fn help_of(words: &[String]) -> Option<String> {
+    let line = ["pitstop"].into_iter().chain(words.iter().map(String::as_str)).chain(["--help"]);
+    let error = Arguments::try_parse_from(line).err()?;
+    (error.kind() == clap::error::ErrorKind::DisplayHelp).then(|| error.render().ansi().to_string())
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     #[test]
     fn the_command_line_is_well_formed() {
-        super::Arguments::command().debug_assert();
+        super::command().debug_assert();
     }
 }

@@ -198,6 +198,24 @@ fn a_program_finds_the_libraries_beside_it_in_a_session_too() {
 }
 
 #[test]
+fn the_package_installs_manual_pages_and_completions() {
+    let machine = nixos(&[]);
+    let ran = machine
+        .sh("cd $(dirname $(dirname $(readlink -f /run/current-system/sw/bin/pitstop)))/share; find . -type f -size +0 | sort")
+        .unwrap();
+    for file in [
+        "./bash-completion/completions/pitstop.bash",
+        "./fish/vendor_completions.d/pitstop.fish",
+        "./man/man1/pitstop-fix.1",
+        "./man/man1/pitstop.1",
+        "./nushell/vendor/autoload/pitstop.nu",
+        "./zsh/site-functions/_pitstop",
+    ] {
+        assert!(ran.stdout.lines().any(|line| line == file), "{file}\n{}{}", ran.stdout, ran.stderr);
+    }
+}
+
+#[test]
 fn nix_ld_module_takes_the_shim_for_its_package() {
     let machine = nixos(&[]);
     let system = system();

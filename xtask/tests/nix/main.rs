@@ -8,6 +8,7 @@ mod home;
 mod libraries;
 mod machine;
 mod module;
+mod written;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

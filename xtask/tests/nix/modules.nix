@@ -210,7 +210,12 @@ rec {
             else
               import module;
           arguments = {
-            inherit lib pkgs config;
+            inherit
+              lib
+              pkgs
+              config
+              options
+              ;
           };
           set = if isFunction content then content arguments else content;
           whole = if set ? config || set ? options then set else { config = removeAttrs set [ "imports" ]; };

@@ -55,9 +55,14 @@ let
   pkgs =
     libraries
     // {
-      inherit lib;
+      lib = lib // {
+        makeLibraryPath = libraries: builtins.concatStringsSep ":" (map (one: "${one}/lib") libraries);
+      };
       stdenv = {
-        cc.cc = package "stdenv.cc.cc";
+        buildPlatform.canExecute = _: true;
+        cc.cc = package "stdenv.cc.cc" // {
+          lib = package "stdenv.cc.cc.lib";
+        };
         cc.bintools.dynamicLinker = "/nix/store/00000000000000000000000000000000-glibc/lib/ld-linux-x86-64.so.2";
         hostPlatform.libDir = "lib64";
         hostPlatform.system = "x86_64-linux";
@@ -80,6 +85,7 @@ let
       "cargo"
       "clippy"
       "hello"
+      "installShellFiles"
       "nixfmt-tree"
       "patchelf"
       "python3"

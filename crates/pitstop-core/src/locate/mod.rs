@@ -158,6 +158,12 @@ pub fn known_versions(stem: &str) -> Vec<&'static str> {
     rows.into_iter().map(|row| row.soname).collect()
 }
 
+/// Every soname that the embedded table has, for those who go through them all.
+#[cfg(test)]
+pub(crate) fn sonames() -> impl Iterator<Item = &'static str> {
+    table::all().map(|row| row.soname)
+}
+
 /// How many other versions of a library are offered.
 const OTHER_VERSIONS_LIMIT: usize = 4;
 
@@ -201,6 +207,20 @@ fn nix(attribute: &str, soname: &str, exact: bool, reason: String) -> Candidate 
 fn debian(suite: Suite, package: &str, soname: &str, exact: bool, reason: String) -> Candidate {
     let source = Source::Debian { suite, package: package.to_owned() };
     Candidate { source, soname: soname.to_owned(), exact, reason, told_by: Witness::Table }
+}
+
+/// The names of one package in the releases of nixpkgs, for one that is not known: a release has the first of them that
+/// it knows, and takes it without a warning.
+#[must_use]
+pub fn names(attribute: &str) -> Vec<&str> {
+    let mut names: Vec<&str> = table::new_names(attribute).collect();
+    names.push(attribute);
+    for other in table::renames(attribute) {
+        if !names.contains(&other) {
+            names.push(other);
+        }
+    }
+    names
 }
 
 /// The candidates that have the soname of `row` itself.

@@ -67,11 +67,20 @@ pub(super) fn versions(stem: &str) -> impl Iterator<Item = Row> {
 
 /// Other names of a nixpkgs attribute.
 pub(super) fn renames(attribute: &str) -> impl Iterator<Item = &'static str> {
+    others(attribute).map(|(other, _)| other)
+}
+
+/// The names that have taken the place of an attribute, which new releases still take, but warn of.
+pub(super) fn new_names(attribute: &str) -> impl Iterator<Item = &'static str> {
+    others(attribute).filter(|(_, warns)| *warns).map(|(other, _)| other)
+}
+
+fn others(attribute: &str) -> impl Iterator<Item = (&'static str, bool)> {
     RENAMES[lower_bound(RENAMES, attribute)..]
         .lines()
         .filter_map(|line| line.split_once('\t'))
         .take_while(move |(name, _)| *name == attribute)
-        .map(|(_, other)| other)
+        .map(|(_, other)| other.split_once('\t').map_or((other, false), |(other, _)| (other, true)))
 }
 
 /// Every row, in order.
@@ -143,6 +152,9 @@ mod tests {
     fn renames_are_found() {
         assert_eq!(renames("libGL").collect::<Vec<_>>(), ["libglvnd"]);
         assert_eq!(renames("xorg.libX11").collect::<Vec<_>>(), ["libx11"]);
+        assert_eq!(new_names("xorg.libX11").collect::<Vec<_>>(), ["libx11"]);
+        assert_eq!(renames("libxml2_13").collect::<Vec<_>>(), ["libxml2"]);
+        assert_eq!(new_names("libxml2_13").count(), 0);
         assert_eq!(renames("zlib").count(), 0);
         assert_eq!(renames("").count(), 0);
     }

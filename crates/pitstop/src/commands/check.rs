@@ -1,7 +1,7 @@
 //! `pitstop check`: what is missing, for whom, and who has it.
 
 mod render;
-mod uninstalled;
+pub(super) mod uninstalled;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
 //! `pitstop fhs`: one command in a root as the Filesystem Hierarchy Standard has it.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use pitstop_core::nix;
 use pitstop_host::answers::Question;
 use pitstop_host::fhs::{self, Settings, Words};
 use pitstop_host::lend::{self, Lender, Lent, command};
@@ -11,6 +11,7 @@ use pitstop_host::namespace;
 
 use super::fix::lock::project_error;
 use super::progress::Progress;
+use super::written::{self, Standing};
 use super::{Done, fix, launch};
 use crate::args::Fhs;
 use crate::error::CommandError;
@@ -158,15 +159,18 @@ fn export(name: &str, names: &[String], settings: &Settings, output: &Output) ->
         Words::Many(words) => words.clone(),
     };
     let path = PathBuf::from(format!("{name}.nix"));
-    let text = fhs::export(name, &attributes, &command);
-    if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
-        output.note(&format!("{}: as it should be", path.display()));
-        return Ok(ExitStatus::Success);
+    let text = nix::fhs(name, &attributes, &command);
+    match written::standing(&path, &text)? {
+        Standing::Same => {
+            output.note(&format!("{}: as it should be", path.display()));
+            return Ok(ExitStatus::Success);
+        }
+        Standing::Foreign => {
+            let words = format!("{} is there already, and pitstop did not write it", path.display());
+            return Err(usage(words).hint("move what is there away, or choose another name"));
+        }
+        Standing::Absent | Standing::Ours(_) => written::write(&path, &text)?,
     }
-    let written = std::fs::File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| {
-        usage(format!("{}: {error}", path.display())).hint("move what is there away, or choose another name")
-    })?;
     output.note(&format!("wrote {}", path.display()));
     for name in names.iter().filter(|name| name.contains('/')) {
         output.warning(&format!("what {} lacks is not in it: it names packages only", shown(name)));

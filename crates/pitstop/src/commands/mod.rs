@@ -1,21 +1,26 @@
 //! One file a command. Each takes its arguments and gives an exit status; none prints but through `Output`.
 
 mod check;
+mod completions;
 mod doctor;
 mod fhs;
 mod fix;
+mod help;
 mod index;
 mod launch;
 mod locate;
+mod man;
 mod patch;
 mod progress;
 mod run;
+mod shell;
 mod status;
 mod target;
 mod tree;
 mod try_;
 mod undo;
 mod why;
+mod written;
 
 use crate::args::{Arguments, Command};
 use crate::error::CommandError;
@@ -37,11 +42,15 @@ pub(crate) fn run(arguments: &Arguments) -> ExitStatus {
         Command::Try(arguments) => try_::run(arguments, json, &output),
         Command::Fhs(fhs) => fhs::run(fhs, &output),
         Command::Run(run) => run::run(run, json, &output),
+        Command::Shell(shell) => shell::run(shell, json, &output),
         Command::Tree(tree) => tree::run(tree, json, arguments.speech.verbosity(), &output),
         Command::Why(why) => why::run(why, json, arguments.speech.verbosity(), &output),
         Command::Locate(locate) => locate::run(locate, json, &output),
         Command::Index(arguments) => index::run(arguments, json, &output),
         Command::Doctor => doctor::run(json, &output),
+        Command::Completions(completions) => Ok(completions::run(completions, &output)),
+        Command::Man(man) => man::run(man, &output),
+        Command::Help(help) => help::run(help, &output),
     };
     done.unwrap_or_else(|error| error.show(&output))
 }

@@ -1,4 +1,4 @@
-//! `pitstop run` and `pitstop fhs` in the NixOS-like root, with real wheels and packages.
+//! `pitstop run`, `pitstop fhs` and `pitstop shell` in the NixOS-like root, with real wheels and packages.
 #![expect(clippy::unwrap_used, reason = "helpers of a test stop at the first surprise, like tests")]
 
 mod bad;
@@ -7,7 +7,7 @@ mod nested;
 mod patch;
 mod programs;
 mod run;
-mod terminal;
+mod shell;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -17,7 +17,7 @@ use crate::output::{Output, shown};
 
 /// What a path names that is no environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in super::super) enum Kind {
     Wheel,
     SourceDistribution,
     /// A lock or a pyproject.toml.
@@ -26,7 +26,7 @@ pub(super) enum Kind {
 }
 
 /// Tells by a path's name what it is. `None` for a folder, and for what only an environment can be.
-pub(super) fn kind(path: &Path) -> Option<Kind> {
+pub(in super::super) fn kind(path: &Path) -> Option<Kind> {
     let name = path.file_name()?.to_str()?;
     if path.is_dir() {
         return None;
@@ -54,6 +54,17 @@ struct Found {
     wishes: Wishes,
 }
 
+/// What is not installed yet, looked at as if it were.
+pub(in super::super) struct Laid {
+    pub(in super::super) survey: Survey,
+    pub(in super::super) misfits: Vec<MisfitReport>,
+    pub(in super::super) to_build: Vec<BuildReport>,
+    /// What could not be read, beside what the survey could not.
+    pub(in super::super) unread: Vec<UnreadReport>,
+    /// The folder of what was fetched goes with it.
+    _wheels: LaidOut,
+}
+
 /// Checks them all together, as if they were installed together.
 pub(super) fn report(
     paths: &[(Kind, &Path)],
@@ -61,6 +72,26 @@ pub(super) fn report(
     asking: Asking,
     output: &Output,
 ) -> Result<Report, CommandError> {
+    let laid = lay_out(paths, python, asking, output)?;
+    let mut report =
+        super::report(&laid.survey, &Settings::default(), asking, &super::caller_environment(), output)?;
+    report.environment = match paths {
+        [(_, path)] => shown(path.as_os_str().as_encoded_bytes()),
+        paths => format!("{} files", paths.len()),
+    };
+    report.misfits = laid.misfits;
+    report.to_build = laid.to_build;
+    report.unread.extend(laid.unread);
+    Ok(report)
+}
+
+/// Looks at them all together, as if they were installed together.
+pub(in super::super) fn lay_out(
+    paths: &[(Kind, &Path)],
+    python: Option<&Path>,
+    asking: Asking,
+    output: &Output,
+) -> Result<Laid, CommandError> {
     let python = match python {
         Some(python) => python.to_owned(),
         None => python_meant()?,
@@ -85,16 +116,8 @@ pub(super) fn report(
         laid.add(wheel, &python.extension_suffixes).map_err(failed)?;
     }
     let survey = Survey::of_wheels(&mut laid, &python, asking).map_err(target::survey_error)?;
-    let mut report =
-        super::report(&survey, &Settings::default(), asking, &super::caller_environment(), output)?;
-    report.environment = match paths {
-        [(_, path)] => shown(path.as_os_str().as_encoded_bytes()),
-        paths => format!("{} files", paths.len()),
-    };
-    report.misfits = found.misfits;
-    report.to_build = found.to_build;
-    report.unread.extend(found.unread);
-    Ok(report)
+    let Found { misfits, to_build, unread, .. } = found;
+    Ok(Laid { survey, misfits, to_build, unread, _wheels: laid })
 }
 
 fn failed(error: impl std::error::Error + 'static) -> CommandError {

@@ -1,0 +1,33 @@
+# Written by `pitstop shell --ld-library-path`, which writes it anew when it runs again.
+# Without the line above it is yours, and pitstop leaves it as it is.
+#
+# The environment: .venv
+# Its Python, or another of its wheels, has libz.so.1 for numpy, pandas.
+{
+  pkgs ? import <nixpkgs> { },
+}:
+let
+  libraries = [
+    (pkgs.libGL or pkgs.libglvnd) # libGL.so.1 for opencv-python
+    pkgs.stdenv.cc.cc.lib # libstdc++.so.6, libgcc_s.so.1 for pandas, ruff
+  ];
+in
+pkgs.mkShell {
+  packages = [ (pkgs.python311 or pkgs.python3) ];
+
+  # Programs that were built for other systems find these through nix-ld or pitstop-ld.
+  NIX_LD = pkgs.stdenv.cc.bintools.dynamicLinker;
+  NIX_LD_LIBRARY_PATH = pkgs.lib.makeLibraryPath libraries;
+
+  # Python finds them through this, as does every other program of the shell.
+  LD_LIBRARY_PATH = pkgs.lib.makeLibraryPath libraries;
+
+  shellHook = ''
+    venv=.venv
+    if [ ! -e "$venv/bin/activate" ]; then
+      echo "There is no $venv here: make it with python -m venv, and enter this shell again." >&2
+    else
+      source "$venv/bin/activate"
+    fi
+  '';
+}

@@ -1,0 +1,38 @@
+# Written by `pitstop shell`, which writes it anew when it runs again.
+# Without the line above it is yours, and pitstop leaves it as it is.
+#
+# The environment: .venv
+{
+  pkgs ? import <nixpkgs> { },
+}:
+let
+  libraries = [
+    # libX11.so.6, libX11-xcb.so.1 for PyQt6-Qt6, PySide6-Essentials, bokeh-with-a-long-name,
+    # matplotlib, opencv-python, vtk
+    (pkgs.libx11 or pkgs.xorg.libX11)
+  ];
+in
+pkgs.mkShell {
+  packages = [ (pkgs.python311 or pkgs.python3) ];
+
+  # Programs that were built for other systems find these through nix-ld or pitstop-ld.
+  NIX_LD = pkgs.stdenv.cc.bintools.dynamicLinker;
+  NIX_LD_LIBRARY_PATH = pkgs.lib.makeLibraryPath libraries;
+
+  # Lets the packages of this environment find their libraries, and changes nothing for other
+  # programs. pitstop has to be on the PATH, where its NixOS and home-manager modules put it; a
+  # shell that does without it is written by `pitstop shell --ld-library-path`.
+  shellHook = ''
+    venv=.venv
+    if [ ! -e "$venv/bin/activate" ]; then
+      echo "There is no $venv here: make it with python -m venv, and enter this shell again." >&2
+    else
+      source "$venv/bin/activate"
+      if type -P pitstop > /dev/null; then
+        pitstop fix --quiet "$venv"
+      else
+        echo "pitstop is not on the PATH, so packages of $venv may miss libraries." >&2
+      fi
+    fi
+  '';
+}
