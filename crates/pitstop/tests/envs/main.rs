@@ -7,7 +7,6 @@ mod nested;
 mod patch;
 mod programs;
 mod run;
-mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
