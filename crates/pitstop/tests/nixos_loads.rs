@@ -5,7 +5,7 @@ mod native;
 mod support;
 
 use native::Lab;
-use support::{Root, Use, come_to_work, nixbox, pitstop};
+use support::{Root, Use, come_to_work, nixbox};
 
 /// A module that opens libmagic when it is imported, and says so in a note (UAPI group, "ELF dlopen metadata").
 const NOTED: &str = r#"
@@ -60,62 +60,6 @@ fn a_library_of_a_dlopen_note_is_there_when_the_module_opens_it() {
     root.python("", uses[0].code).unwrap();
     root.pitstop("undo v", 0);
     root.python("", uses[0].code).expect_err("it still works after undo");
-}
-
-/// What Qt's Python packages do with the library without a display. `status` is what `fix` ends with.
-fn qt_draws_and_opens_what_its_plugins_want(requirements: &[&str], package: &str, status: i32) {
-    let root = Root::with(requirements);
-    let draws = format!(
-        "from {package} import QtCore, QtGui, QtWidgets
-a = QtWidgets.QApplication([]); assert a.platformName() == 'offscreen'
-w = QtWidgets.QWidget(); w.setStyleSheet('background: #ff0000'); w.resize(4, 4)
-assert w.grab().toImage().pixelColor(1, 1).name() == '#ff0000'
-loaded = {{line.split()[-1] for line in open('/proc/self/maps') if 'libQt6' in line or 'libicu' in line}}
-assert len(loaded) > 2 and all('/site-packages/' in path for path in loaded), loaded"
-    );
-    let openssl = format!(
-        "from {package} import QtCore, QtNetwork; a = QtCore.QCoreApplication([]); assert 'openssl' in QtNetwork.QSslSocket.availableBackends(), QtNetwork.QSslSocket.availableBackends()
-assert 'OpenSSL' in QtNetwork.QSslSocket.sslLibraryVersionString()"
-    );
-    let offscreen = "QT_QPA_PLATFORM=offscreen";
-    let failed = root.python(offscreen, &draws).unwrap_err();
-    assert!(failed.contains("cannot open shared object file"), "{failed}");
-    root.pitstop("fix v", status);
-    root.python(offscreen, &draws).unwrap();
-    // What the plugins for displays, and for encryption, want is optional.
-    let said = root.sh(&format!("{} check v --json || true", pitstop().display()));
-    let report: serde_json::Value = serde_json::from_str(said.split("\nnote:").next().unwrap()).unwrap();
-    let optional = report["optional"].to_string();
-    for soname in ["libxcb-cursor.so.0", "libxkbcommon-x11.so.0", "libwayland-client.so.0", "libssl.so.3"] {
-        assert!(optional.contains(soname), "{soname}\n{optional}");
-    }
-    let xcb =
-        || root.python("QT_QPA_PLATFORM=xcb QT_DEBUG_PLUGINS=1", &draws).expect_err("there is no display");
-    let said = xcb();
-    assert!(said.contains("libxcb-cursor.so.0: cannot open shared object file"), "{said}");
-    root.python("", &openssl).expect_err("nobody asked for it");
-
-    let fixed = root.pitstop("fix --optional v", status);
-    let said = xcb();
-    assert!(said.contains("could not connect to display"), "{fixed}\n{said}");
-    root.python("", &openssl).unwrap_or_else(|error| panic!("{fixed}\n{error}"));
-    root.python(offscreen, &draws).unwrap();
-
-    root.pitstop("undo v", 0);
-    let failed = root.python(offscreen, &draws).unwrap_err();
-    assert!(failed.contains("cannot open shared object file"), "{failed}");
-}
-
-#[test]
-fn pyqt6_draws_and_opens_what_its_plugins_want() {
-    qt_draws_and_opens_what_its_plugins_want(&["PyQt6<6.12", "PyQt6-Qt6<6.12"], "PyQt6", 0);
-}
-
-/// Programs of the wheel (`designer`, `lupdate`) do not come to start, and `fix` says so: it is Qt's libraries, with a search
-/// path of their own, that lack others, and to those the path of a program means nothing.
-#[test]
-fn pyside6_draws_and_opens_what_its_plugins_want() {
-    qt_draws_and_opens_what_its_plugins_want(&["PySide6-Essentials<6.12"], "PySide6", 1);
 }
 
 /// Two packages that load libraries of their own first: what each brings is what it gets, whoever comes first.
