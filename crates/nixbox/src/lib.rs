@@ -24,6 +24,8 @@
 //! - Python's zlib and pyexpat are built in, with copies of their libraries under other names; so
 //!   `import zlib` does not load `libz.so.1`, as it would with nixpkgs' Python.
 //! - Builds run outside the box, where Debian's tools are, and are not sandboxed.
+//! - What Debian's libraries read below `/usr` is not there, such as alsa-lib's configuration and ImageMagick's
+//!   coders, where nixpkgs' libraries read from their own packages.
 //! - Versions are Debian's. An attribute of the table that this Debian has no package for evaluates,
 //!   but its build fails and says so.
 

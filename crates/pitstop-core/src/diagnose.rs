@@ -257,8 +257,8 @@ impl Findings {
         findings
     }
 
-    /// Whether all that a module lacks is what its package is known to do without: numba passes over a threading layer
-    /// that cannot be imported.
+    /// Whether a module lacks what its package is known to do without, and so the module: numba passes over a threading
+    /// layer that cannot be imported. What such a module lacks besides is of no use to it alone.
     fn is_tolerated(&self, asks: &[Ask]) -> bool {
         let known = |soname: &BString| {
             asks.iter().any(|ask| {
@@ -267,10 +267,7 @@ impl Findings {
                     && ask.sonames.iter().any(|one| soname == one.as_str())
             })
         };
-        !self.missing.is_empty()
-            && self.mismatched.is_empty()
-            && self.unusable.is_empty()
-            && self.missing.iter().all(|(soname, ..)| known(soname))
+        self.missing.iter().any(|(soname, ..)| known(soname))
     }
 
     fn lacks_something(&self) -> bool {

@@ -1,129 +1,48 @@
 //! The main job, in the NixOS-like root, with real wheels: an import that fails, `pitstop fix`, the import works under
 //! `env -i`, `pitstop undo`, and the tree is as it was.
-#![expect(clippy::unwrap_used, reason = "helpers of a test stop at the first surprise, like tests")]
+#![allow(clippy::unwrap_used, reason = "helpers of a test stop at the first surprise, like tests")]
+
+mod support;
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
-use nixbox::{Machine, MachineBuilder, Nixbox, wheels};
-
-fn nixbox() -> &'static Nixbox {
-    static OPENED: OnceLock<Nixbox> = OnceLock::new();
-    OPENED.get_or_init(|| Nixbox::open(&mut |_| {}).unwrap_or_else(|error| panic!("{error}")))
-}
-
-/// The command, made to start inside the root.
-fn pitstop() -> &'static Path {
-    static ADOPTED: OnceLock<PathBuf> = OnceLock::new();
-    ADOPTED.get_or_init(|| nixbox().adopt(Path::new(env!("CARGO_BIN_EXE_pitstop"))).unwrap())
-}
-
-/// A machine with a venv in its home, into which the wheels of `requirement` were installed without network.
-struct Box {
-    machine: Machine<'static>,
-}
-
-impl Box {
-    fn with(requirements: &[&str]) -> Self {
-        Self::in_machine(nixbox().machine(), requirements)
-    }
-
-    fn in_machine(mut machine: MachineBuilder<'static>, requirements: &[&str]) -> Self {
-        pitstop();
-        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wheels");
-        let mut install = String::from("python3.11 -m venv v\n");
-        for (number, requirement) in requirements.iter().enumerate() {
-            let folder =
-                wheels::download(requirement, "3.11", &cache).unwrap_or_else(|error| panic!("{error}"));
-            machine = machine.bind(folder, format!("/wheels/{number}"), false);
-            install +=
-                &format!("v/bin/pip install -q --no-index --find-links /wheels/{number} '{requirement}'\n");
-        }
-        let this = Self { machine: machine.start().unwrap() };
-        this.sh(&install);
-        this
-    }
-
-    /// Runs a script that must succeed, and gives its output.
-    fn sh(&self, script: &str) -> String {
-        let ran = self.machine.sh(script).unwrap();
-        assert!(ran.ok, "{script}\n{}{}", ran.stdout, ran.stderr);
-        ran.stdout
-    }
-
-    /// Runs the command; gives its status and all that it said.
-    fn pitstop(&self, arguments: &str) -> (Option<i32>, String) {
-        let ran = self.machine.sh(&format!("{} {arguments}", pitstop().display())).unwrap();
-        (ran.code, format!("{}{}", ran.stdout, ran.stderr))
-    }
-
-    /// Runs Python code with no variable set.
-    fn python(&self, code: &str) -> Result<String, String> {
-        let quoted = code.replace('\'', "'\\''");
-        let ran = self.machine.sh(&format!("env -i v/bin/python -B -c '{quoted}'")).unwrap();
-        if ran.ok { Ok(ran.stdout) } else { Err(ran.stderr) }
-    }
-
-    /// Everything about the tree that undo promises to leave as it was.
-    fn tree(&self) -> String {
-        self.sh("cd v; find . -printf '%p %y %m %T@ %l %n\\n' | sort; find . -type f -print0 | sort -z | xargs -0 sha256sum")
-    }
-}
-
-/// Holds two listings of a tree against each other, and shows the first lines that differ.
-fn same(before: &str, after: &str, what: &str) {
-    let missing = |from: &str, of: &str| {
-        let lines: std::collections::HashSet<&str> = of.lines().collect();
-        from.lines()
-            .filter(|line| !lines.contains(line))
-            .take(10)
-            .map(|line| format!("  {line}\n"))
-            .collect::<String>()
-    };
-    assert!(before == after, "{what}\nbefore:\n{}after:\n{}", missing(before, after), missing(after, before));
-}
+use support::{Root, nixbox, pitstop, same};
 
 /// The whole way for one package: `code` fails for want of a library before, and works after.
 fn comes_to_work(requirements: &[&str], code: &str) {
-    let root = Box::with(requirements);
-    let before = root.tree();
-    let failed = root.python(code).expect_err("it works without a fix, so this test shows nothing");
+    let root = Root::with(requirements);
+    let before = root.tree("v");
+    let failed = root.python("", code).expect_err("it works without a fix, so this test shows nothing");
     assert!(failed.contains("cannot open shared object file"), "{failed}");
 
-    let (status, said) = root.pitstop("check v");
-    assert_eq!(status, Some(1), "{said}");
-    let (status, said) = root.pitstop("fix v");
-    assert_eq!(status, Some(0), "{said}");
-    if let Err(error) = root.python(code) {
+    root.pitstop("check v", 1);
+    let said = root.pitstop("fix v", 0);
+    if let Err(error) = root.python("", code) {
         panic!("{said}\n{error}");
     }
-    let (status, said) = root.pitstop("check v");
-    assert_eq!(status, Some(0), "{said}");
+    root.pitstop("check v", 0);
 
-    let fixed = root.tree();
-    let (status, said) = root.pitstop("fix v");
-    assert_eq!(status, Some(0), "{said}");
-    same(&fixed, &root.tree(), "a second fix changed something");
+    let fixed = root.tree("v");
+    root.pitstop("fix v", 0);
+    same(&fixed, &root.tree("v"), "a second fix changed something");
 
-    let (status, said) = root.pitstop("undo v");
-    assert_eq!(status, Some(0), "{said}");
-    same(&before, &root.tree(), "undo left something");
-    assert!(root.python(code).is_err(), "it still works after undo");
+    root.pitstop("undo v", 0);
+    same(&before, &root.tree("v"), "undo left something");
+    assert!(root.python("", code).is_err(), "it still works after undo");
 }
 
 /// The way of a package that brings all it needs: nothing is said to be missing, and nothing is written.
 fn works_as_it_is(requirements: &[&str], code: &str) {
-    let root = Box::with(requirements);
-    let before = root.tree();
-    if let Err(error) = root.python(code) {
+    let root = Root::with(requirements);
+    let before = root.tree("v");
+    if let Err(error) = root.python("", code) {
         panic!("{error}");
     }
     for command in ["check v", "fix v"] {
-        let (status, said) = root.pitstop(command);
-        assert_eq!(status, Some(0), "{said}");
+        let said = root.pitstop(command, 0);
         assert!(said.contains("nothing is missing"), "{said}");
     }
-    same(&before, &root.tree(), "a fix of nothing wrote something");
+    same(&before, &root.tree("v"), "a fix of nothing wrote something");
 }
 
 macro_rules! packages {
@@ -166,24 +85,21 @@ packages! { works_as_it_is:
 fn what_a_venv_uses_survives_a_garbage_collection_and_goes_with_undo() {
     let code = "import pyodbc; pyodbc.drivers()";
     pitstop();
-    let root = Box::in_machine(nixbox().machine().own_store(true), &["pyodbc"]);
+    let root = Root::in_machine(nixbox().machine().own_store(true), &["pyodbc"]);
     // The command itself is no root of the store's.
     root.sh(&format!(
         "mkdir keep && nix-store --add-root keep/pitstop --indirect -r {}",
         store_path(pitstop())
     ));
-    let (status, said) = root.pitstop("fix v");
-    assert_eq!(status, Some(0), "{said}");
+    root.pitstop("fix v", 0);
     let library = root.sh("grep -o '/nix/store/[^\"]*libodbc.so.2' v/.pitstop/provided.json");
     root.sh("nix-collect-garbage");
-    if let Err(error) = root.python(code) {
+    if let Err(error) = root.python("", code) {
         panic!("{error}");
     }
-    let (status, said) = root.pitstop("status v");
-    assert_eq!(status, Some(0), "{said}");
+    root.pitstop("status v", 0);
 
-    let (status, said) = root.pitstop("undo v");
-    assert_eq!(status, Some(0), "{said}");
+    root.pitstop("undo v", 0);
     root.sh("nix-collect-garbage");
     root.sh(&format!("test ! -e {}", library.trim()));
 }
@@ -196,35 +112,33 @@ fn store_path(path: &Path) -> String {
 #[test]
 fn a_venv_that_was_moved_is_mended_by_the_next_fix() {
     let code = "import pyodbc; pyodbc.drivers()";
-    let root = Box::with(&["pyodbc"]);
-    root.pitstop("fix v");
+    let root = Root::with(&["pyodbc"]);
+    root.pitstop("fix v", 0);
     root.sh("mv v elsewhere && ln -s elsewhere v");
-    if let Err(error) = root.python(code) {
+    if let Err(error) = root.python("", code) {
         panic!("{error}");
     }
-    let (status, said) = root.pitstop("fix elsewhere");
-    assert_eq!(status, Some(0), "{said}");
+    let said = root.pitstop("fix elsewhere", 0);
     // What kept the libraries alive pointed to where the environment was.
     let roots = root.sh("nix-store --gc --print-roots");
     assert!(roots.contains("/elsewhere/.pitstop/roots/"), "{said}{roots}");
-    if let Err(error) = root.python(code) {
+    if let Err(error) = root.python("", code) {
         panic!("{error}");
     }
 }
 
 #[test]
 fn what_nixpkgs_refuses_is_said_in_its_own_words_with_the_setting_that_allows_it() {
-    let root = Box::with(&["pyodbc"]);
+    let root = Root::with(&["pyodbc"]);
     let refusing = "args: let set = import <nixpkgs> args; in set // rec { unixODBC = set.nixbox.unfree; unixodbc = unixODBC; }";
     root.sh(&format!("mkdir refusing && echo '{refusing}' > refusing/default.nix"));
-    let (status, said) = root.pitstop("fix v --nixpkgs ./refusing");
-    assert_eq!(status, Some(1), "{said}");
+    let said = root.pitstop("fix v --nixpkgs ./refusing", 1);
     assert!(said.contains("unfree") && said.contains("allowUnfree"), "{said}");
 }
 
 /// A module that needs a library which no table knows, a package set in which it is built, and a database that tells of
 /// the package.
-fn made_up(root: &Box) {
+fn made_up(root: &Root) {
     let set = r#"args: let set = import <nixpkgs> args; in set // {
         made-up = set.runCommand "made-up-1.0" { } ''
             export PATH=/usr/bin:/bin
@@ -279,41 +193,31 @@ fn made_outside() -> PathBuf {
 #[test]
 fn a_library_that_only_a_database_knows_is_named_provided_and_taken_back() {
     let made = made_outside();
-    let root = Box::in_machine(nixbox().machine().bind(made, "/made", false), &[]);
+    let root = Root::in_machine(nixbox().machine().bind(made, "/made", false), &[]);
     made_up(&root);
-    let before = root.tree();
+    let before = root.tree("v");
     let code = "import asks._asks";
-    let failed = root.python(code).unwrap_err();
+    let failed = root.python("", code).unwrap_err();
     assert!(failed.contains("libmadeup.so.3: cannot open shared object file"), "{failed}");
 
     // Nobody knows it, and what to do is said.
-    let (status, said) = root.pitstop("check v");
-    assert_eq!(status, Some(1), "{said}");
+    let said = root.pitstop("check v", 1);
     assert!(said.contains("nobody that is known") && said.contains("nix-index"), "{said}");
-    let (status, said) = root.pitstop("fix v --nixpkgs ./set");
-    assert_eq!(status, Some(1), "{said}");
+    let said = root.pitstop("fix v --nixpkgs ./set", 1);
     assert!(said.contains("nix-index"), "{said}");
-    same(&before, &root.tree(), "a fix that found nothing left something");
+    same(&before, &root.tree("v"), "a fix that found nothing left something");
 
-    let with = |arguments: &str| {
-        let command = format!("NIX_INDEX_DATABASE=/made/nix-index {} {arguments}", pitstop().display());
-        let ran = root.machine.sh(&command).unwrap();
-        (ran.code, format!("{}{}", ran.stdout, ran.stderr))
-    };
-    let (status, said) = with("check v");
-    assert_eq!(status, Some(1), "{said}");
+    let with = |arguments: &str| root.pitstop_with("NIX_INDEX_DATABASE=/made/nix-index", arguments, 0);
+    let said = root.pitstop_with("NIX_INDEX_DATABASE=/made/nix-index", "check v", 1);
     assert!(said.contains("nix: made-up"), "{said}");
-    let (status, said) = with("locate libmadeup.so.3");
-    assert_eq!(status, Some(0), "{said}");
+    let said = with("locate libmadeup.so.3");
     assert!(said.contains("made-up") && said.contains("in the folder where a loader looks"), "{said}");
-    let (status, said) = with("fix v --nixpkgs ./set");
-    assert_eq!(status, Some(0), "{said}");
-    root.python(code).unwrap_or_else(|error| panic!("{said}\n{error}"));
+    let said = with("fix v --nixpkgs ./set");
+    root.python("", code).unwrap_or_else(|error| panic!("{said}\n{error}"));
     let record = root.sh("cat v/.pitstop/provided.json");
     assert!(record.contains("the soname index of /made/nix-index/files"), "{record}");
 
-    let (status, said) = with("undo v");
-    assert_eq!(status, Some(0), "{said}");
-    same(&before, &root.tree(), "undo left something");
-    root.python(code).unwrap_err();
+    with("undo v");
+    same(&before, &root.tree("v"), "undo left something");
+    root.python("", code).unwrap_err();
 }

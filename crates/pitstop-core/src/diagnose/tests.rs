@@ -321,6 +321,26 @@ fn a_module_that_its_package_can_miss_is_optional() {
     assert_eq!(sonames(&world.diagnose()), ["libtbb.so.12"]);
 }
 
+/// On NixOS the threading layer lacks libstdc++ as well, as do modules that matter.
+#[test]
+fn a_module_that_its_package_can_miss_is_optional_whatever_else_it_lacks() {
+    let files = [
+        (Role::Extension, Some(0), "/v/numba/tbbpool.so needed=libtbb.so.12,libstdc++.so.6"),
+        (Role::Extension, Some(0), "/v/numba/_dispatcher.so needed=libstdc++.so.6"),
+    ];
+    let world = World::new(&files).asking(ask(0, &["libtbb.so.12"], true, &[0]));
+    let needed = |world: &World| -> Vec<String> {
+        let diagnosis = world.diagnose();
+        diagnosis.required().map(|missing| missing.soname.to_string()).collect()
+    };
+    assert_eq!(needed(&world), ["libstdc++.so.6"]);
+    let world = world.provide("libstdc++.so.6", "/p/libstdc++.so.6 soname=libstdc++.so.6");
+    assert!(world.diagnose().is_well());
+    assert!(world.diagnose().missing.iter().any(|missing| missing.soname == "libtbb.so.12"));
+    // One that lacks nothing that can be done without is needed as ever.
+    assert!(!World::new(&files[1..]).diagnose().is_well());
+}
+
 /// pygame's SDL comes along with its modules; it is those that the hook sees.
 #[test]
 fn what_a_linked_library_opens_by_name_is_loaded_before_the_module_that_links_it() {

@@ -484,7 +484,14 @@ fn verified(survey: &Survey, remedy: &Remedy, output: &Output) -> Vec<FailingRep
 fn subjects(survey: &Survey, remedy: &Remedy) -> Vec<Subject> {
     let fixed: BTreeSet<Option<usize>> =
         remedy.after.preloads.keys().map(|&root| survey.natives[root].package).collect();
+    // What lacks something that can be done without does not load, and need not.
+    let can_be_missed = remedy.after.missing.iter().filter(|missing| missing.optional);
+    let left: BTreeSet<usize> =
+        can_be_missed.flat_map(|missing| missing.askers.iter().map(|asker| asker.root)).collect();
     let of_fixed = |root: &&usize| {
+        if left.contains(*root) {
+            return false;
+        }
         let native = &survey.natives[**root];
         let is_module = native.role == Role::Extension && fixed.contains(&native.package);
         is_module || remedy.after.preloads.contains_key(root)
