@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 use crate::run;
 
 /// What beside nixbox's own needs the tests use: a compiler for the loader's fixtures, Python with venv, a plain Debian
-/// made by debootstrap, tools that look at a program which the shim has started, a web server and packers for binary caches.
+/// made by debootstrap, tools that look at a program which the shim has started, a web server and packers for binary
+/// caches, a browser that looks at pictures.
 const PACKAGES: &[&str] = &[
     "gcc",
     "libc6-dev",
@@ -26,6 +27,8 @@ const PACKAGES: &[&str] = &[
     "xz-utils",
     "zstd",
     "brotli",
+    "chromium-headless-shell",
+    "fonts-dejavu-core",
 ];
 
 /// Installs the Debian packages that are not there. Needs root for that, and nothing where all are there.
