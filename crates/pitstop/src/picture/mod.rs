@@ -121,12 +121,14 @@ impl Picture {
     /// Draws files of one package that need the same, and are needed by nobody else, as one box.
     pub(crate) fn fold(&mut self) {
         type Ends = Vec<(usize, bool, String)>;
-        let mut ends: Vec<(Ends, Ends)> = vec![Default::default(); self.nodes.len()];
+        // What comes in, and what goes out.
+        type Both = (Ends, Ends);
+        let mut ends: Vec<Both> = vec![Both::default(); self.nodes.len()];
         for edge in &self.edges {
             ends[edge.from].1.push((edge.to, edge.bad, edge.words.clone()));
             ends[edge.to].0.push((edge.from, edge.bad, edge.words.clone()));
         }
-        let mut alike: BTreeMap<(Option<String>, (Ends, Ends)), Vec<usize>> = BTreeMap::new();
+        let mut alike: BTreeMap<(Option<String>, Both), Vec<usize>> = BTreeMap::new();
         for (number, mut ends) in ends.into_iter().enumerate() {
             if self.nodes[number].kind == Kind::File {
                 ends.0.sort();
