@@ -15,8 +15,8 @@ pub(crate) use index::{Build, Format, Import, Index, Update};
 const AFTER_HELP: &str = "\
 VENV or PATH left out: the active environment ($VIRTUAL_ENV), else .venv here or in a parent folder.
 
-Exit status: 0 all is well; 1 something is missing or does not load; 2 bad usage; 3 part of the input could not be
-read; 4 a provider or the network failed; 5 a fix was refused or rolled back.";
+Exit status: 0 all is well; 1 something is missing or does not load; 2 bad usage; 3 part of the input could not be read; \
+4 a provider or the network failed; 5 a fix was refused or rolled back.";
 
 /// Make Python packages with native code run on machines that lack the libraries they expect.
 #[derive(Debug, Parser)]
