@@ -8,7 +8,7 @@ use crate::run;
 
 /// What beside nixbox's own needs the tests use: a compiler for the loader's fixtures, Python with venv, a plain Debian
 /// made by debootstrap, tools that look at a program which the shim has started, a web server and packers for binary caches, a file
-/// system that another process serves, direnv, shells that are given completions, and what typesets manual pages.
+/// system that another process serves, direnv, shells that are given completions, what typesets manual pages, and a browser that looks at pictures.
 const PACKAGES: &[&str] = &[
     "gcc",
     "libc6-dev",
@@ -32,6 +32,8 @@ const PACKAGES: &[&str] = &[
     "zsh",
     "fish",
     "groff-base",
+    "chromium-headless-shell",
+    "fonts-dejavu-core",
 ];
 
 /// Installs the Debian packages that are not there. Needs root for that, and nothing where all are there.

@@ -298,11 +298,41 @@ pub(crate) struct Fhs {
     pub(crate) command: Vec<OsString>,
 }
 
+/// Options that ask for a picture.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Drawing {
+    /// Draw it as SVG instead: on standard output, or into FILE
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    pub(crate) svg: Option<PathBuf>,
+
+    /// Draw it as a page to search and zoom in: on standard output, or into FILE
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "-",
+        conflicts_with = "svg"
+    )]
+    pub(crate) html: Option<PathBuf>,
+}
+
+impl Drawing {
+    /// Whether a picture is asked for.
+    pub(crate) const fn is_asked(&self) -> bool {
+        self.svg.is_some() || self.html.is_some()
+    }
+}
+
 /// Options of `tree`.
 #[derive(Args, Debug)]
 pub(crate) struct Tree {
     /// A native file: an extension module, a library or a program
     pub(crate) file: PathBuf,
+
+    /// As a picture.
+    #[command(flatten)]
+    pub(crate) drawing: Drawing,
 }
 
 /// Options of `why`.
@@ -313,6 +343,10 @@ pub(crate) struct Why {
 
     /// An environment, a site-packages folder, or a native file
     pub(crate) path: Option<PathBuf>,
+
+    /// As a picture.
+    #[command(flatten)]
+    pub(crate) drawing: Drawing,
 }
 
 /// Options of `locate`: those of nix-locate.

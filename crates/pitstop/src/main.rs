@@ -5,6 +5,7 @@ mod commands;
 mod error;
 mod exit;
 mod output;
+mod picture;
 
 use std::process::ExitCode;
 

@@ -248,7 +248,7 @@ v/bin/python make.py; v/bin/pip install -q --no-index ./scripted-1-py3-none-any.
 
 #[test]
 fn scripts_that_name_programs_of_other_systems_are_reported_and_mended_when_asked_for() {
-    let root = Box::with(&[]);
+    let root = Root::with(&[]);
     root.sh(WHEEL_WITH_SCRIPTS);
     let helper = "v/lib/python3.11/site-packages/scripted/helper";
     let uses = [
@@ -306,7 +306,7 @@ fn scripts_that_name_programs_of_other_systems_are_reported_and_mended_when_aske
 
 #[test]
 fn a_script_that_came_anew_is_not_taken_for_the_mended_one() {
-    let root = Box::with(&[]);
+    let root = Root::with(&[]);
     root.sh(WHEEL_WITH_SCRIPTS);
     root.sh("rm v/bin/of-old v/bin/of-tcl");
     root.pitstop("fix --scripts v", 0);

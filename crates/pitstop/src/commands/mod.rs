@@ -22,7 +22,7 @@ mod undo;
 mod why;
 mod written;
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, Tree, Why};
 use crate::error::CommandError;
 use crate::exit::ExitStatus;
 use crate::output::Output;
@@ -43,6 +43,12 @@ pub(crate) fn run(arguments: &Arguments) -> ExitStatus {
         Command::Fhs(fhs) => fhs::run(fhs, &output),
         Command::Run(run) => run::run(run, json, &output),
         Command::Shell(shell) => shell::run(shell, json, &output),
+        Command::Tree(Tree { drawing, .. }) | Command::Why(Why { drawing, .. })
+            if json && drawing.is_asked() =>
+        {
+            let text = "--json and a picture (--svg, --html) are two answers";
+            Err(CommandError::new(ExitStatus::Usage, text).hint("ask for one of them"))
+        }
         Command::Tree(tree) => tree::run(tree, json, arguments.speech.verbosity(), &output),
         Command::Why(why) => why::run(why, json, arguments.speech.verbosity(), &output),
         Command::Locate(locate) => locate::run(locate, json, &output),

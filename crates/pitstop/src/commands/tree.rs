@@ -1,6 +1,7 @@
 //! `pitstop tree`: what a file loads, each edge with the rule that found it.
 
 pub(super) mod graph;
+mod picture;
 pub(super) mod render;
 pub(super) mod subject;
 
@@ -49,7 +50,11 @@ pub(super) fn run(tree: &Tree, json: bool, verbosity: Verbosity, output: &Output
     } else {
         let verbose = verbosity == Verbosity::Verbose;
         let drawn = render::tree(&report, &subject, verbose);
-        output.answer(&drawn.text);
+        if tree.drawing.is_asked() {
+            picture::of(&report, &subject, verbose).answer(&tree.drawing, output)?;
+        } else {
+            output.answer(&drawn.text);
+        }
         render::asides(&report, &subject, &drawn, output);
     }
     Ok(if complete { ExitStatus::Success } else { ExitStatus::Missing })

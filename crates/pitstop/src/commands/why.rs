@@ -2,6 +2,7 @@
 
 mod chains;
 mod names;
+mod picture;
 mod render;
 
 use std::collections::{BTreeSet, HashMap};
@@ -79,7 +80,12 @@ pub(super) fn run(why: &Why, json: bool, verbosity: Verbosity, output: &Output) 
     if json {
         answer_json(output, &report)?;
     } else {
-        output.answer(&render::report(&report, verbosity == Verbosity::Verbose));
+        let verbose = verbosity == Verbosity::Verbose;
+        if why.drawing.is_asked() {
+            picture::of(&report, verbose).answer(&why.drawing, output)?;
+        } else {
+            output.answer(&render::report(&report, verbose));
+        }
         render::asides(&report, output);
     }
     Ok(match (report.unread.is_empty(), report.missing || !report.version_problems.is_empty()) {

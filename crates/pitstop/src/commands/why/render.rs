@@ -46,7 +46,7 @@ pub(super) fn report(report: &WhyReport, verbose: bool) -> String {
     text
 }
 
-fn head(report: &WhyReport) -> String {
+pub(super) fn head(report: &WhyReport) -> String {
     let (missing, found): (Vec<&Chain>, Vec<&Chain>) =
         report.chains.iter().partition(|chain| chain.is_missing());
     let files = |chains: &[&Chain]| {
