@@ -4,15 +4,17 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::Deferred;
+
 /// What to do with indexes.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Index {
     /// Build an index from binary caches, or from the local store
-    Build(Build),
+    Build(Deferred<Build>),
     /// Fetch an index that others built
-    Update(Update),
+    Update(Deferred<Update>),
     /// Take a nix-index database from a file
-    Import(Import),
+    Import(Deferred<Import>),
     /// Say which indexes are there, where they come from and how old they are
     Info,
 }
