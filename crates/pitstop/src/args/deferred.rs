@@ -4,8 +4,8 @@ use std::ops::Deref;
 
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches};
 
-/// The options of one command. Those of all commands together take clap longer to set up than a lookup takes, so each are
-/// set up when their command is the one that is given, or when its help is asked for.
+/// The options of one command, which clap sets up when this command is the one that is given, or when its help is asked
+/// for, rather than those of all commands at each start.
 #[derive(Clone, Debug)]
 pub(crate) struct Deferred<T>(T);
 

@@ -72,22 +72,8 @@ pub(super) fn run(json: bool, output: &Output) -> Done {
         }
     }
     for index in &sonames {
-        let Sonames { file, bytes, index } = index;
-        let said = |index: &Index| {
-            let (counts, made) = (index.sonames().counts(), index.sonames().made());
-            let from: Vec<String> = made.sources.iter().map(|source| shown(&source.place)).collect();
-            (age(made.built), counts.packages.to_string(), counts.libraries.to_string(), from.join(" "))
-        };
-        let (age, packages, libraries, from) = index.as_ref().map(said).unwrap_or_default();
-        table.row([
-            (shown(file.to_string_lossy().as_bytes()), Tone::Strong),
-            (megabytes(*bytes), Tone::Plain),
-            (age, Tone::Plain),
-            (packages, Tone::Plain),
-            (libraries, Tone::Plain),
-            (from, Tone::Faint),
-        ]);
-        if let Err(error) = index {
+        table.row(index.row());
+        if let Err(error) = &index.index {
             output.warning(&words(error));
         }
     }
@@ -115,6 +101,23 @@ impl Sonames {
             Some(Self { index: Index::at(&file).transpose()?, file, bytes })
         });
         opened.collect()
+    }
+
+    fn row(&self) -> [(String, Tone); 6] {
+        let said = |index: &Index| {
+            let (counts, made) = (index.sonames().counts(), index.sonames().made());
+            let from: Vec<String> = made.sources.iter().map(|source| shown(&source.place)).collect();
+            (age(made.built), counts.packages.to_string(), counts.libraries.to_string(), from.join(" "))
+        };
+        let (age, packages, libraries, from) = self.index.as_ref().map(said).unwrap_or_default();
+        [
+            (shown(self.file.to_string_lossy().as_bytes()), Tone::Strong),
+            (megabytes(self.bytes), Tone::Plain),
+            (age, Tone::Plain),
+            (packages, Tone::Plain),
+            (libraries, Tone::Plain),
+            (from, Tone::Faint),
+        ]
     }
 
     fn document(&self) -> serde_json::Value {
