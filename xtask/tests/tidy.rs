@@ -105,6 +105,11 @@ const STAGES: &[(&str, &[&str])] = &[
             "crate::plan",
         ],
     ),
+    (
+        "settings",
+        &["crate::elf", "crate::files", "crate::hints", "crate::ldso", "crate::locate", "crate::lockfile"],
+    ),
+    ("lockfile", &["crate::elf", "crate::files", "crate::hints", "crate::ldso", "crate::locate"]),
     ("patch", &["crate::files", "crate::ldso", "crate::diagnose", "crate::locate", "crate::plan"]),
     (
         "requirements",

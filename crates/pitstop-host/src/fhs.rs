@@ -16,11 +16,12 @@ use pitstop_core::elf::Target;
 use pitstop_core::files::{Files, Opened};
 use pitstop_core::ldso::cache::{self, Capability, NewEntry, flags};
 use pitstop_core::locate::locate;
-use serde::Deserialize;
+pub use pitstop_core::settings::{Fhs as Settings, Words};
 
 use crate::files::SystemFiles;
 use crate::lend::{LendError, Lender, Lent, is_soname};
 use crate::namespace::{Change, Node};
+use crate::project::{Project, ProjectError};
 use crate::provide::{self, Context};
 use crate::{loader, remedy};
 
@@ -57,58 +58,12 @@ const MERGED: [(&str, &str); 7] = [
     ("share", "share"),
 ];
 
-/// `[tool.pitstop.fhs]` of a `pyproject.toml`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// As `--with` takes them.
-    #[serde(default)]
-    pub packages: Vec<String>,
-    /// The command, where none is given: words, or one word.
-    #[serde(default)]
-    pub command: Words,
-}
-
-/// One word, or several.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub enum Words {
-    /// A program without arguments.
-    One(String),
-    /// A program and its arguments.
-    Many(Vec<String>),
-}
-
-impl Default for Words {
-    fn default() -> Self {
-        Self::Many(Vec::new())
-    }
-}
-
-#[derive(Deserialize)]
-struct Project {
-    tool: Option<Tool>,
-}
-
-#[derive(Deserialize)]
-struct Tool {
-    pitstop: Option<Pitstop>,
-}
-
-#[derive(Deserialize)]
-struct Pitstop {
-    fhs: Option<Settings>,
-}
-
-/// What the nearest `pyproject.toml` with a `[tool.pitstop.fhs]` says, and which that is.
-pub fn settings(folder: &Path) -> Result<Option<(PathBuf, Settings)>, provide::Error> {
+/// What the nearest project with settings for `fhs` says, and in which file.
+pub fn settings(folder: &Path) -> Result<Option<(PathBuf, Settings)>, ProjectError> {
     for folder in folder.ancestors() {
-        let path = folder.join("pyproject.toml");
-        let Ok(text) = std::fs::read_to_string(&path) else { continue };
-        let project: Project = toml::from_str(&text)
-            .map_err(|error| provide::Error::Lock { path: path.clone(), reason: error.to_string() })?;
-        if let Some(settings) = project.tool.and_then(|tool| tool.pitstop).and_then(|pitstop| pitstop.fhs) {
-            return Ok(Some((path, settings)));
+        let Some(project) = Project::find(folder)? else { return Ok(None) };
+        if let (Some(file), Some(settings)) = (project.settings_file, project.settings.fhs) {
+            return Ok(Some((file, settings)));
         }
     }
     Ok(None)

@@ -19,6 +19,7 @@ mod metadata;
 pub mod namespace;
 mod naming;
 pub mod programs;
+pub mod project;
 pub mod provide;
 pub mod python;
 mod reading;

@@ -5,24 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice;
+pub(crate) use pitstop_core::settings::normalized;
 
 /// The most Python code of one package that is looked through for the name of a library.
 const SOURCES_BYTES_MAX: u64 = 8 << 20;
-
-/// A package's name as package indexes compare it (PEP 503): lower case, runs of `-`, `_` and `.` as one `-`.
-pub(crate) fn normalized(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for character in name.chars() {
-        if matches!(character, '-' | '_' | '.') {
-            if !out.ends_with('-') {
-                out.push('-');
-            }
-        } else {
-            out.extend(character.to_lowercase());
-        }
-    }
-    out
-}
 
 /// The packages named by `Requires-Dist` in a `METADATA` file, normalised, whatever their conditions.
 pub(crate) fn required(metadata: &[u8]) -> HashSet<String> {

@@ -1,9 +1,10 @@
 //! Finding what mends an environment: each missing library from the first who has it, and what that library lacks in turn.
 //!
-//! The order is fixed: the environment's own wheels, Python's own libraries, the machine, then a package set. One process
-//! has one `libssl.so.3`, so what is nearest to the process comes first.
+//! The order, unless settings say otherwise: the environment's own wheels, Python's own libraries, what the lock or the
+//! settings pin, the machine, then a package set. One process has one `libssl.so.3`, so what is nearest to the process comes first.
 
 mod asking;
+mod pinned;
 mod record;
 
 use std::cell::RefCell;
@@ -16,14 +17,18 @@ use pitstop_core::files::{Files, Opened};
 use pitstop_core::index::sonames::Kind;
 use pitstop_core::ldso::{Process, no_fallback};
 use pitstop_core::locate::{Candidate, Distribution, Suite, Witness};
+use pitstop_core::lockfile::{Origin, Systems};
+use pitstop_core::settings::Giver;
 
 use crate::locating::Locator;
 use crate::programs::{ProgramRemedy, Programs};
+use crate::project;
 use crate::provide::host::{self, Places};
 use crate::provide::{Context, Cost, Error, Event, Interrupt, Outcome, Provider, Provision, Refused, Want};
 use crate::survey::Survey;
 
 pub use asking::{apt, ask_all, asks_nix, nix};
+pub use pinned::Pinned;
 pub use record::{Kept, Record, RecordError};
 
 /// Rounds of looking for what libraries that were found lack themselves. Real closures end after three or four.
@@ -41,8 +46,10 @@ pub struct Sources {
     pub system: bool,
     /// What the machine runs.
     pub distribution: Distribution,
-    /// The folder whose `pitstop.lock` and `flake.lock` count.
+    /// The folder whose `flake.lock` counts.
     pub project: Option<PathBuf>,
+    /// What the project's `pitstop.lock` and settings say.
+    pub pinned: Pinned,
     /// The working folder, for a relative `--nixpkgs`.
     pub folder: PathBuf,
     /// A folder for what may be thrown away: package lists, downloads.
@@ -68,6 +75,8 @@ pub struct Found {
     pub note: String,
     /// Who told that this package has it: the embedded table, or which index. `None` where nobody was asked.
     pub told_by: Option<String>,
+    /// Where it came from, as a lock has it. `None` where it was installed on the machine.
+    pub origin: Option<Origin>,
 }
 
 /// What mends an environment.
@@ -132,7 +141,7 @@ impl Search<'_, '_> {
                 .after
                 .missing
                 .iter()
-                .filter(|missing| self.sources.optional || !missing.optional)
+                .filter(|missing| !missing.optional || self.is_wished(&missing.soname))
                 .cloned()
                 .collect();
             for missing in self.programs.missing(&remedy.found) {
@@ -177,37 +186,27 @@ impl Search<'_, '_> {
         let mut reasons: HashMap<String, Vec<Refused>> = HashMap::new();
         let mut left: Vec<BString> = Vec::new();
 
-        self.near(open, remedy);
-        wants.retain(|want| !remedy.found.contains_key(want.soname.as_bytes().as_bstr()));
-        if !wants.is_empty() {
-            let outcome = {
-                let target = self.survey.loader.target;
-                self.ask(|context| {
-                    let places = Places::of_this_machine(context.files, target);
-                    Ok(host::provide(&wants, &places, context))
-                })?
-            };
-            self.take(outcome, &mut wants, remedy, &mut reasons);
-        }
-        for &set in self.package_sets() {
+        let order = self.sources.order(&self.survey.loader.path);
+        let mut pins_are_open = true;
+        for &giver in &order {
+            if matches!(giver, Giver::Wheel | Giver::Python) {
+                self.near(giver, open, remedy);
+                wants.retain(|want| !remedy.found.contains_key(want.soname.as_bytes().as_bstr()));
+                continue;
+            }
+            if pins_are_open {
+                pins_are_open = false;
+                left.extend(self.pinned(&order, &mut wants, remedy, &mut reasons)?);
+            }
             if wants.is_empty() {
                 break;
             }
-            if self.sources.offline {
-                let (known, unknown): (Vec<Want>, Vec<Want>) =
-                    wants.into_iter().partition(|want| would_ask(set, want).is_some());
-                let pending = |want: &Want| Some((want.soname.clone(), would_ask(set, want)?));
-                remedy.pending.extend(known.iter().filter_map(pending));
-                left.extend(known.iter().map(|want| BString::from(want.soname.as_str())));
-                wants = unknown;
-                continue;
+            match giver {
+                Giver::Host => self.host(&mut wants, remedy, &mut reasons)?,
+                // What the lock does not have, no package set may give.
+                _ if self.sources.pinned.strict => {}
+                set => left.extend(self.set(set, &mut wants, remedy, &mut reasons)?),
             }
-            let outcome = match set {
-                "nix" => self.nix(&wants)?,
-                _ => self.apt(&wants)?,
-            };
-            remedy.costs.push((set, outcome.cost));
-            self.take(outcome, &mut wants, remedy, &mut reasons);
         }
         left.extend(wants.iter().map(|want| BString::from(want.soname.as_str())));
         for want in wants {
@@ -223,31 +222,88 @@ impl Search<'_, '_> {
     fn want(&self, missing: &Missing) -> Want {
         let soname = missing.soname.to_str_lossy().into_owned();
         let versions: Vec<BString> = missing.versions.iter().cloned().collect();
-        let candidates = self.locator.borrow_mut().locate(&soname, &versions);
+        let mut candidates = self.locator.borrow_mut().locate(&soname, &versions);
+        if let Some(pin) = self.sources.pinned.settings.pins.get(&soname) {
+            project::pin(&mut candidates, pin, suite(&self.sources.distribution));
+        }
         Want { candidates, soname, target: self.survey.loader.target, versions }
     }
 
-    /// What the environment's own wheels and its Python have: no download, no second version, no clash.
-    fn near(&self, open: &[Missing], remedy: &mut Remedy) {
-        let mut pythons = None;
-        for missing in open {
-            let wheels = missing.in_wheels.iter().map(|&native| &self.survey.natives[native].path);
-            let wheel =
-                wheels.map(|path| (path.clone(), "wheel")).find(|(path, _)| self.fits(path, missing, remedy));
-            let own = || {
-                let pythons = pythons.get_or_insert_with(|| self.survey.libraries_of_python(self.process));
-                let path = pythons.get(&missing.soname)?.clone();
-                Some((path, "python")).filter(|(path, _)| self.fits(path, missing, remedy))
-            };
-            let Some((file, from)) = wheel.or_else(own) else { continue };
-            let note = match from {
-                "wheel" => format!("brought by another wheel: {}", self.survey.short(&file).display()),
-                _ => format!("this Python has it: {}", file.display()),
-            };
-            let found =
-                Found { soname: missing.soname.clone(), file, from: from.to_owned(), note, told_by: None };
-            remedy.found.insert(missing.soname.clone(), found);
+    /// Asks the machine.
+    fn host(
+        &mut self,
+        wants: &mut Vec<Want>,
+        remedy: &mut Remedy,
+        reasons: &mut HashMap<String, Vec<Refused>>,
+    ) -> Result<(), Error> {
+        let target = self.survey.loader.target;
+        let may = |want: &&Want| self.sources.pinned.asks_host(&want.soname);
+        let asked: Vec<Want> = wants.iter().filter(may).cloned().collect();
+        if asked.is_empty() {
+            return Ok(());
         }
+        let outcome = self.ask(|context| {
+            let places = Places::of_this_machine(context.files, target);
+            Ok(host::provide(&asked, &places, context))
+        })?;
+        self.take(outcome, wants, remedy, reasons);
+        Ok(())
+    }
+
+    /// Asks a package set; gives what it would be asked for, were it not for [`Sources::offline`].
+    fn set(
+        &mut self,
+        set: Giver,
+        wants: &mut Vec<Want>,
+        remedy: &mut Remedy,
+        reasons: &mut HashMap<String, Vec<Refused>>,
+    ) -> Result<Vec<BString>, Error> {
+        if self.sources.offline {
+            let (known, unknown): (Vec<Want>, Vec<Want>) =
+                std::mem::take(wants).into_iter().partition(|want| would_ask(set.name(), want).is_some());
+            let pending = |want: &Want| Some((want.soname.clone(), would_ask(set.name(), want)?));
+            remedy.pending.extend(known.iter().filter_map(pending));
+            *wants = unknown;
+            return Ok(known.iter().map(|want| BString::from(want.soname.as_str())).collect());
+        }
+        let outcome = if set == Giver::Nix { self.nix(wants)? } else { self.apt(wants)? };
+        remedy.costs.push((set.name(), outcome.cost));
+        self.take(outcome, wants, remedy, reasons);
+        Ok(Vec::new())
+    }
+
+    /// What the environment's own wheels or its Python have: no download, no second version, no clash.
+    fn near(&self, giver: Giver, open: &[Missing], remedy: &mut Remedy) {
+        let mut pythons = None;
+        for missing in
+            open.iter().filter(|missing| !remedy.found.contains_key(&missing.soname)).collect::<Vec<_>>()
+        {
+            let candidates: Vec<PathBuf> = if giver == Giver::Wheel {
+                missing.in_wheels.iter().map(|&native| self.survey.natives[native].path.clone()).collect()
+            } else {
+                let pythons = pythons.get_or_insert_with(|| self.survey.libraries_of_python(self.process));
+                pythons.get(&missing.soname).cloned().into_iter().collect()
+            };
+            let Some(file) = candidates.into_iter().find(|path| self.fits(path, missing, remedy)) else {
+                continue;
+            };
+            let (note, origin) = match giver {
+                Giver::Wheel => (
+                    format!("brought by another wheel: {}", self.survey.short(&file).display()),
+                    Origin::Wheel,
+                ),
+                _ => (format!("this Python has it: {}", file.display()), Origin::Python),
+            };
+            let (soname, from) = (missing.soname.clone(), giver.name().to_owned());
+            let found =
+                Found { soname: soname.clone(), file, from, note, told_by: None, origin: Some(origin) };
+            remedy.found.insert(soname, found);
+        }
+    }
+
+    /// Whether a library that packages can do without is provided all the same.
+    fn is_wished(&self, soname: &BString) -> bool {
+        self.sources.optional || self.sources.pinned.settings.optional.has(&soname.to_str_lossy())
     }
 
     /// Whether a file is the library, defines what is asked of it, and itself fits to what is in the process.
@@ -279,12 +335,6 @@ impl Search<'_, '_> {
             |index| loading.object(index).path.display().to_string(),
         );
         Some(format!("{asker} needs version {} of {found}, which does not define it", problem.version))
-    }
-
-    /// The package sets to ask. A Python from a store fits to libraries from a store, one from a distribution to the
-    /// distribution's; naming a package set settles it.
-    fn package_sets(&self) -> &'static [&'static str] {
-        if asks_nix(&self.survey.loader.path, self.sources) { &["nix"] } else { &["apt"] }
     }
 
     fn nix(&mut self, wants: &[Want]) -> Result<Outcome, Error> {
@@ -336,7 +386,8 @@ impl Search<'_, '_> {
     ) {
         for provision in outcome.provisions {
             let soname = BString::from(provision.soname.as_str());
-            let mut also: Vec<Found> = dependencies(&provision);
+            let systems = &self.sources.pinned.systems;
+            let mut also: Vec<Found> = dependencies(&provision, systems, &outcome.hashes);
             also.retain(|found| !remedy.found.contains_key(&found.soname));
             let found = Found {
                 soname: soname.clone(),
@@ -344,6 +395,7 @@ impl Search<'_, '_> {
                 from: giver(&provision.by),
                 note: provision.note.clone(),
                 told_by: told_by(&provision.by, wants.iter().find(|want| want.soname == provision.soname)),
+                origin: pinned::origin(&provision.by, systems, &outcome.hashes),
             };
             let added: Vec<BString> = also.iter().map(|found| found.soname.clone()).collect();
             remedy.found.extend(also.into_iter().map(|found| (found.soname.clone(), found)));
@@ -408,7 +460,7 @@ fn would_ask(set: &str, want: &Want) -> Option<String> {
 }
 
 /// What a provision needs besides and would not find by itself.
-fn dependencies(provision: &Provision) -> Vec<Found> {
+fn dependencies(provision: &Provision, systems: &Systems, hashes: &BTreeMap<String, String>) -> Vec<Found> {
     let from = giver(&provision.by);
     let found = |(soname, file): (&String, &PathBuf)| Found {
         soname: soname.as_str().into(),
@@ -416,6 +468,7 @@ fn dependencies(provision: &Provision) -> Vec<Found> {
         from: from.clone(),
         note: format!("needed by {}", provision.soname),
         told_by: None,
+        origin: pinned::origin_of_dependency(file, &provision.by, systems, hashes),
     };
     provision.dependencies.iter().map(found).collect()
 }

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use pitstop_core::locate::{Candidate, Source, Suite, Witness};
 use pitstop_host::files::SystemFiles;
-use pitstop_host::provide::apt::Apt;
+use pitstop_host::provide::apt::{Apt, Pins};
 use pitstop_host::provide::host::{self, Places};
 use pitstop_host::provide::{Error, Event, Outcome, Provider, Want};
 use provide_support::{require, want, with_context};
@@ -52,6 +52,7 @@ impl World {
             destination: top.join("venv/.pitstop/debs"),
             host: None,
             environment: vec![("APT_CONFIG".into(), top.join("apt.conf").into())],
+            pins: Pins::default(),
         };
         let world = Self { folder, settings, apt };
         world.configure("");

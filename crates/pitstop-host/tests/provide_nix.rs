@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use pitstop_core::lockfile::LockedSet;
 use pitstop_host::provide::nix::{Nix, PackageSet};
 use pitstop_host::provide::{Error, Event, Outcome, Provider, Provision};
 use provide_support::{require, want, with_context};
@@ -90,6 +91,60 @@ fn reason(outcome: &Outcome, soname: &str) -> String {
 fn attribute(provision: &Provision) -> &str {
     let Provider::Nix { attribute, .. } = &provision.by else { panic!("not from Nix: {provision:?}") };
     attribute
+}
+
+fn identity(provision: &Provision) -> &LockedSet {
+    let Provider::Nix { set, .. } = &provision.by else { panic!("not from Nix: {provision:?}") };
+    set
+}
+
+#[test]
+fn an_archive_without_a_hash_gets_the_one_that_it_has() {
+    let mut world = World::new();
+    let top = world.folder.path().canonicalize().unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let archive = top.join("set.tar.gz");
+    let packed =
+        Command::new("tar").arg("-czf").arg(&archive).arg("-C").arg(&fixtures).arg("packages").status();
+    assert!(packed.unwrap().success());
+    let url = format!("file://{}", archive.display());
+    world.nix.set = PackageSet::choose(Some(&url), &top, None).unwrap();
+    let (outcome, _) = world.provide(&["libz.so.1"]);
+    let set = identity(provided(&outcome, "libz.so.1")).clone();
+    assert_eq!(set.url.as_deref(), Some(url.as_str()));
+    assert!(set.nar_hash.as_ref().unwrap().starts_with("sha256-"), "{set:?}");
+    // With that hash it is the same one, and another archive under this address is not.
+    world.nix.set = PackageSet::locked(&set, &top).unwrap();
+    assert_eq!(identity(provided(&world.provide(&["libz.so.1"]).0, "libz.so.1")), &set);
+    let other = LockedSet { nar_hash: Some(format!("sha256-{}=", "A".repeat(43))), ..set };
+    world.nix.set = PackageSet::locked(&other, &top).unwrap();
+    let error = world.try_provide(&["libz.so.1"], false).0.unwrap_err();
+    assert!(error.to_string().contains("hash mismatch"), "{error}");
+}
+
+#[test]
+fn a_flake_is_named_by_its_commit_or_hash_and_a_folder_by_its_path() {
+    let mut world = World::new();
+    let top = world.folder.path().canonicalize().unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/packages");
+    let (outcome, _) = world.provide(&["libz.so.1"]);
+    let folder = format!("path:{}", fixtures.display());
+    assert_eq!(
+        identity(provided(&outcome, "libz.so.1")),
+        &LockedSet { url: Some(folder), ..LockedSet::default() }
+    );
+    let checkout = top.join("checkout");
+    let script = "cp -r --no-preserve=mode \"$1\" \"$2\" && cd \"$2\" && git init -q . && git add . && \
+                  git -c user.name=x -c user.email=x@x commit -qm x && git rev-parse HEAD";
+    let made = Command::new("sh").args(["-c", script, "sh"]).arg(&fixtures).arg(&checkout).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let commit = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    let url = format!("git+file://{}", checkout.display());
+    world.nix.set =
+        PackageSet::locked(&LockedSet { url: Some(url.clone()), ..LockedSet::default() }, &top).unwrap();
+    let set = identity(provided(&world.provide(&["libz.so.1"]).0, "libz.so.1")).clone();
+    assert_eq!((set.url, set.rev), (Some(url), Some(commit)));
+    assert!(set.nar_hash.unwrap().starts_with("sha256-"));
 }
 
 #[test]
@@ -264,11 +319,13 @@ fn a_locked_tarball_is_fetched_once_and_then_needs_no_network() {
         .output()
         .unwrap();
     let hash = String::from_utf8(hash.stdout).unwrap();
-    let lock = format!("[nixpkgs]\nurl = \"file://{}\"\nnarHash = \"{}\"\n", archive.display(), hash.trim());
-    fs_err::write(top.join("pitstop.lock"), lock).unwrap();
-    world.nix.set = PackageSet::choose(None, &top, Some(&top)).unwrap();
+    let url = format!("file://{}", archive.display());
+    let set = LockedSet { url: Some(url), nar_hash: Some(hash.trim().to_owned()), ..LockedSet::default() };
+    world.nix.set = PackageSet::locked(&set, &top).unwrap();
     let (outcome, _) = world.provide(&["libz.so.1"]);
     assert!(provided(&outcome, "libz.so.1").note.contains("(pitstop.lock)"), "{outcome:?}");
+    // What was used is named as it was locked.
+    assert_eq!(identity(provided(&outcome, "libz.so.1")), &set);
     fs_err::remove_file(archive).unwrap();
     fs_err::remove_dir_all(top.join("cache")).unwrap();
     let (outcome, _) = world.provide(&["libz.so.1"]);

@@ -2,6 +2,7 @@
 
 mod deferred;
 mod index;
+mod locking;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,12 +14,13 @@ use crate::output::Verbosity;
 
 pub(crate) use deferred::Deferred;
 pub(crate) use index::{Build, Format, Import, Index, Update};
+pub(crate) use locking::Locking;
 
 const AFTER_HELP: &str = "\
 VENV or PATH left out: the active environment ($VIRTUAL_ENV), else .venv here or in a parent folder.
 
-Exit status: 0 all is well; 1 something is missing or does not load; 2 bad usage; 3 part of the input could not be
-read; 4 a provider or the network failed; 5 a fix was refused or rolled back.";
+Exit status: 0 all is well; 1 something is missing or does not load; 2 bad usage; 3 part of the input could not be read; \
+4 a provider or the network failed; 5 a fix was refused or rolled back.";
 
 /// Make Python packages with native code run on machines that lack the libraries they expect.
 #[derive(Debug, Parser)]
@@ -124,7 +126,7 @@ pub(crate) struct Environment {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Sources {
     /// The package set to take libraries from: a path, a URL, `channel:NAME`, `<NAME>` or a flake
-    /// [default: pitstop.lock, flake.lock, <nixpkgs>, the flake registry]
+    /// [default: pitstop.lock, the settings, flake.lock, <nixpkgs>, the flake registry]
     #[arg(long, value_name = "NIXPKGS")]
     pub(crate) nixpkgs: Option<String>,
 
@@ -159,6 +161,10 @@ pub(crate) struct Fix {
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// What becomes of the lock.
+    #[command(flatten)]
+    pub(crate) locking: Locking,
 }
 
 /// Options of `undo`.

@@ -196,6 +196,60 @@ fn an_ordinary_user_tries_packages() {
 }
 
 #[test]
+fn a_lock_holds_debian_packages_to_version_and_hash() {
+    let machine = Machine::new(USER);
+    let venv = |name: &str| {
+        let script =
+            format!("cd; mkdir -p p; python3 -m venv p/{name}; p/{name}/bin/pip install -q pyodbc 2>&1");
+        let (status, said) = machine.sh(&script);
+        assert_eq!(status, Some(0), "{said}");
+    };
+    let well = |script: &str| {
+        let (status, said) = machine.sh(&format!("cd ~/p; {script}"));
+        assert_eq!(status, Some(0), "{script}\n{said}");
+        said
+    };
+    venv("one");
+    well("touch pitstop.toml; pitstop fix one; one/bin/python -c 'import pyodbc'");
+    let first = well("cat pitstop.lock");
+    for words in [
+        "soname = \"libodbc.so.2\"",
+        "provider = \"apt\"",
+        "version = \"",
+        "sha256 = \"",
+        "for = [\"pyodbc\"]",
+    ] {
+        assert!(first.contains(words), "{words}?\n{first}");
+    }
+    // The hash is that of the very archive.
+    let package = "$(grep -A3 libodbc.so.2 pitstop.lock | sed -n 's/^package = .\\(.*\\).$/\\1/p')";
+    let archive = well(&format!(
+        "cd /tmp; cp ~/p/pitstop.lock .; apt-get -q download {package} >&2; sha256sum libodbc*.deb | cut -c-64"
+    ));
+    assert!(first.contains(archive.lines().last().unwrap()), "{archive}\n{first}");
+
+    // Another machine of the team is on NixOS: what it has locked stays.
+    let nix = "[[library]]\nsoname = \"libodbc.so.2\"\nprovider = \"nix\"\nsystem = \"x86_64-linux\"\n\
+               attribute = \"unixODBC\"\npath = \"/nix/store/x-unixodbc\"\n";
+    well(&format!("printf '{}' >>pitstop.lock", nix.replace('\n', "\\n")));
+    venv("two");
+    well("pitstop fix --locked two; two/bin/python -c 'import pyodbc'; pitstop status two; pitstop fix one");
+    assert!(well("cat pitstop.lock").contains("unixodbc"));
+
+    // A version that is not to be had: locked, it is an error; else what is there is taken, and the lock stays.
+    well("sed -i 's/^version = \"/&99:/' pitstop.lock && cp pitstop.lock before");
+    venv("three");
+    let (status, said) = machine.sh("cd ~/p; pitstop fix --locked three");
+    assert_eq!(status, Some(5), "{said}");
+    assert!(said.contains("the lock has apt: ") && said.contains("apt has no version 99:"), "{said}");
+    well("test ! -e three/.pitstop && cmp pitstop.lock before");
+    let said = well("pitstop fix three; cmp pitstop.lock before; three/bin/python -c 'import pyodbc'");
+    assert!(said.contains("the lock has apt: "), "{said}");
+    well("pitstop fix three --upgrade; pitstop fix --locked three");
+    assert!(!well("cat pitstop.lock").contains("99:"));
+}
+
+#[test]
 fn an_ordinary_user_tries_packages_where_apt_knows_none_yet() {
     try_works(USER, "rm -rf /var/lib/apt/lists/*");
 }

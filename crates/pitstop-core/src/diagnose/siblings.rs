@@ -22,7 +22,7 @@ impl<'a> Siblings<'a> {
         let mut by_id = HashMap::new();
         for (index, native) in natives.iter().enumerate() {
             by_id.entry(native.id).or_insert(index);
-            if !matches!(native.role, Role::Library | Role::Extension) {
+            if !matches!(native.role, Role::Library | Role::Extension | Role::Passenger) {
                 continue;
             }
             let file_name = native.path.file_name().map(|name| BString::from(name.as_encoded_bytes()));

@@ -30,6 +30,8 @@ pub enum How {
     Note,
     /// `data/hints.tsv`.
     Known,
+    /// The settings of the project.
+    Settings,
 }
 
 impl How {
@@ -43,15 +45,24 @@ impl How {
             Self::Wrapper => "wrapper",
             Self::Note => "note",
             Self::Known => "known",
+            Self::Settings => "settings",
         }
     }
 
     /// The way of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Ctypes, Self::FindLibrary, Self::Dlopen, Self::Wrapper, Self::Note, Self::Known]
-            .into_iter()
-            .find(|how| how.name() == name)
+        [
+            Self::Ctypes,
+            Self::FindLibrary,
+            Self::Dlopen,
+            Self::Wrapper,
+            Self::Note,
+            Self::Known,
+            Self::Settings,
+        ]
+        .into_iter()
+        .find(|how| how.name() == name)
     }
 }
 

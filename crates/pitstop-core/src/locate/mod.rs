@@ -62,6 +62,8 @@ pub struct Candidate {
 pub enum Witness {
     /// The embedded table.
     Table,
+    /// The settings of the project.
+    Settings,
     /// A soname index: what it was made from, and when, in words.
     Index(String),
 }
@@ -70,6 +72,7 @@ impl std::fmt::Display for Witness {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Table => formatter.write_str("the embedded table"),
+            Self::Settings => formatter.write_str("the project's settings"),
             Self::Index(words) => formatter.write_str(words),
         }
     }

@@ -22,6 +22,9 @@ pub enum Role {
     StaticExecutable,
     /// A shared library: it comes along with what needs it, or is loaded by name.
     Library,
+    /// A module or a library whose package the project's settings exclude: nobody asks what it lacks, and it comes along
+    /// with what needs it.
+    Passenger,
     /// An ELF file that no loader is given, such as an object file.
     Other,
 }

@@ -23,7 +23,7 @@ use crate::machine::{StandardLoader, standard_loader, standard_loader_path};
 use crate::namespace::{Change, Node};
 use crate::programs::Programs;
 use crate::provide::{Context, Event, Interrupt, Outcome, Want};
-use crate::remedy::{self, Search, Sources, package_set, suite};
+use crate::remedy::{self, Search, Sources, suite};
 use crate::survey::{Asking, Survey};
 use crate::{loader, provide};
 
@@ -104,8 +104,7 @@ impl<'a> Lender<'a> {
         self.loaders.insert(survey.loader.path.clone(), survey.loader.clone());
         let process = survey.process()?;
         let keep_in = self.keep_in.clone();
-        let kind =
-            package_set(&survey.loader.path, &self.sources.distribution, self.sources.nixpkgs.is_some());
+        let kind = self.sources.kind(&survey.loader.path);
         let suite = suite(&self.sources.distribution);
         let locator = RefCell::new(Locator::new(kind, suite, &survey.files, Box::new(|_| ())));
         // Programs are looked at one by one below: nothing is patched for them, and no farm is made.

@@ -23,6 +23,7 @@ use bstr::BString;
 use pitstop_core::elf::{Elf, Target};
 use pitstop_core::files::{Files, Opened};
 use pitstop_core::locate::Located;
+use pitstop_core::lockfile::LockedSet;
 use serde::Serialize;
 
 pub use child::Interrupt;
@@ -79,6 +80,8 @@ pub enum Provider {
         store_path: PathBuf,
         /// The link that keeps it from being collected.
         root: PathBuf,
+        /// The package set, as a lock names it.
+        set: LockedSet,
     },
     /// A Debian package, unpacked in a folder of ours.
     Apt {
@@ -86,7 +89,7 @@ pub enum Provider {
         package: String,
         /// Its version.
         version: String,
-        /// The folder that stands for `/`.
+        /// The folder that stands for `/`. Packages that it needs lie beside it, each named by package and version.
         folder: PathBuf,
     },
     /// A Debian package, installed.
@@ -161,6 +164,8 @@ pub struct Outcome {
     pub refused: Vec<Refused>,
     /// What it took.
     pub cost: Cost,
+    /// The SHA-256 of Debian archives, by `package_version`, as apt's lists have it.
+    pub hashes: BTreeMap<String, String>,
 }
 
 /// Something that happens while a provider works.

@@ -19,8 +19,12 @@ pub fn asks_nix(loader: &Path, sources: &Sources) -> bool {
 
 /// Nix, as these sources say. `keep_in` is where its roots will lie.
 pub fn nix(sources: &Sources, keep_in: &Path) -> Result<Nix, Error> {
-    let set = PackageSet::choose(sources.nixpkgs.as_deref(), &sources.folder, sources.project.as_deref())?;
-    Ok(Nix { set, roots: keep_in.join("roots"), environment: Vec::new() })
+    Ok(nix_of(sources.package_set()?, keep_in))
+}
+
+/// Nix with another package set.
+pub(super) fn nix_of(set: PackageSet, keep_in: &Path) -> Nix {
+    Nix { set, roots: keep_in.join("roots"), environment: Vec::new() }
 }
 
 /// apt, unpacking below `keep_in`.
@@ -28,7 +32,8 @@ pub fn nix(sources: &Sources, keep_in: &Path) -> Result<Nix, Error> {
 pub fn apt(sources: &Sources, keep_in: &Path) -> Apt {
     let suite = suite(&sources.distribution);
     let destination: PathBuf = keep_in.join("apt");
-    Apt { suite, cache: sources.cache.join("apt"), destination, host: None, environment: Vec::new() }
+    let cache = sources.cache.join("apt");
+    Apt { suite, cache, destination, host: None, environment: Vec::new(), pins: sources.versions() }
 }
 
 /// Asks the machine, then the package set. What each refused is in the outcome once for all of them.

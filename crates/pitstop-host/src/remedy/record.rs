@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bstr::{BString, ByteSlice};
+use pitstop_core::lockfile::Origin;
 use serde::{Deserialize, Serialize};
 
 use super::Found;
@@ -45,6 +46,24 @@ pub struct Kept {
     /// Who told that this package has it: the embedded table, or which index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_by: Option<String>,
+    /// Where it came from, as a lock has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+impl Kept {
+    /// The library as it was found for the environment in `root`.
+    #[must_use]
+    pub fn found(&self, root: &Path) -> Found {
+        Found {
+            soname: self.soname.as_str().into(),
+            file: root.join(&self.file),
+            from: self.from.clone(),
+            note: self.note.clone(),
+            told_by: self.told_by.clone(),
+            origin: self.origin.clone(),
+        }
+    }
 }
 
 /// Why a record cannot be used.
@@ -86,6 +105,7 @@ impl Record {
             from: found.from.clone(),
             note: found.note.clone(),
             told_by: found.told_by.clone(),
+            origin: found.origin.clone(),
         };
         Self {
             schema: SCHEMA,
@@ -144,13 +164,7 @@ impl Record {
         let root = &survey.environment.root;
         let moved = self.environment != root.to_string_lossy();
         let holds = self.libraries.iter().filter(|kept| !(moved && kept.from.starts_with("nix:")));
-        let found = holds.map(|kept| Found {
-            soname: kept.soname.as_str().into(),
-            file: root.join(&kept.file),
-            from: kept.from.clone(),
-            note: kept.note.clone(),
-            told_by: kept.told_by.clone(),
-        });
+        let found = holds.map(|kept| kept.found(root));
         found.filter(|found| found.file.is_file()).map(|found| (found.soname.clone(), found)).collect()
     }
 }

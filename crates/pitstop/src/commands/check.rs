@@ -11,11 +11,15 @@ use std::path::{Path, PathBuf};
 use bstr::{BString, ByteSlice};
 use pitstop_core::diagnose::Diagnosis;
 use pitstop_core::ldso;
+use pitstop_core::locate::{Located, Suite};
 use pitstop_core::report::{HereReport, Names, ProgramReport, PythonReport, Report, SCHEMA, UnreadReport};
+use pitstop_core::settings::{Settings, normalized};
 use pitstop_host::locating::Locator;
+use pitstop_host::project::pin;
 use pitstop_host::remedy::{package_set, suite};
-use pitstop_host::survey::{Asking, Survey};
+use pitstop_host::survey::{Asking, Survey, Unread};
 
+use super::fix::lock::project;
 use super::{Done, answer_json, target};
 use crate::args::Check;
 use crate::error::CommandError;
@@ -45,8 +49,10 @@ pub(super) fn run(check: &Check, json: bool, output: &Output) -> Done {
     }
     for path in named {
         let environment = target::environment(path)?;
-        let survey = target::survey(environment, asking)?;
-        let report = report(&survey, asking, &caller_environment(), output)?;
+        let project = project(&environment.root)?.unwrap_or_default();
+        let mut survey = target::survey(environment, asking)?;
+        survey.heed(&project.settings);
+        let report = report(&survey, &project.settings, asking, &caller_environment(), output)?;
         worst = worst.max(status(&report));
         reports.push(report);
     }
@@ -68,7 +74,7 @@ pub(super) fn run(check: &Check, json: bool, output: &Output) -> Done {
 /// Checks one environment and shows the report, without a hint of what to do about it.
 pub(super) fn look(path: &Path, output: &Output) -> Result<(), CommandError> {
     let survey = target::survey(target::environment(Some(path))?, Asking::Allowed)?;
-    let report = report(&survey, Asking::Allowed, &caller_environment(), output)?;
+    let report = report(&survey, &Settings::default(), Asking::Allowed, &caller_environment(), output)?;
     output.answer(&render::report(&report, &target::distribution()));
     Ok(())
 }
@@ -105,6 +111,7 @@ pub(super) fn caller_environment() -> ldso::Environment {
 /// Checks one environment.
 fn report(
     survey: &Survey,
+    settings: &Settings,
     asking: Asking,
     caller: &ldso::Environment,
     output: &Output,
@@ -113,10 +120,9 @@ fn report(
     let provided = target::provided_by_fix(survey, &mut notes);
     let process = survey.process_with(caller.clone()).map_err(target::survey_error)?;
     let diagnosis = survey.diagnose(&process, &provided);
-    let pythons_own = OnceCell::new();
+    let pythons_own: OnceCell<BTreeMap<BString, PathBuf>> = OnceCell::new();
     let here = |soname: &str| {
-        let own: &BTreeMap<BString, PathBuf> =
-            pythons_own.get_or_init(|| survey.libraries_of_python(&process));
+        let own = pythons_own.get_or_init(|| survey.libraries_of_python(&process));
         let path = own.get(soname.as_bytes().as_bstr())?;
         Some(HereReport { path: shown(path.as_os_str().as_bytes()), from: "python" })
     };
@@ -134,7 +140,10 @@ fn report(
         asks: &survey.asks,
         short: &short,
         here: &here,
-        locate: &|soname, versions| locator.borrow_mut().locate(soname, versions),
+        locate: &|soname, versions| {
+            let located = locator.borrow_mut().locate(soname, versions);
+            pinned(located, settings, suite(&distribution))
+        },
     };
     let mut report = Report {
         schema: SCHEMA,
@@ -158,17 +167,30 @@ fn report(
         notes,
     };
     names.describe(&diagnosis, &mut report);
-    report.unread.extend(
-        survey
-            .unread
-            .iter()
-            .map(|unread| UnreadReport { path: short(&unread.path), cause: unread.cause.clone() }),
-    );
+    let unread = |unread: &Unread| UnreadReport { path: short(&unread.path), cause: unread.cause.clone() };
+    report.unread.extend(survey.unread.iter().map(unread));
     let locator = locator.borrow();
     report.notes.extend(locator.problems().iter().map(shown));
     report.notes.extend(locator.hint().map(str::to_owned));
+    report.notes.extend(excluded(survey, settings));
     add_notes(survey, &diagnosis, caller, &provided, &mut report);
     Ok(report)
+}
+
+/// Who has a library, once the settings have had their say.
+fn pinned(mut located: Located, settings: &Settings, suite: Suite) -> Located {
+    if let Some(pinned) = settings.pins.get(&located.soname) {
+        pin(&mut located, pinned, suite);
+    }
+    located
+}
+
+/// Says which packages were not looked at.
+fn excluded(survey: &Survey, settings: &Settings) -> Option<String> {
+    let names = survey.packages.iter().map(|package| normalized(&package.name));
+    let excluded: Vec<String> = names.filter(|name| settings.exclude.contains(name)).collect();
+    let words = "not looked at, as the project's settings have it";
+    (!excluded.is_empty()).then(|| format!("{words}: {}", excluded.join(", ")))
 }
 
 fn programs(survey: &Survey, asking: Asking, short: &dyn Fn(&Path) -> String) -> Vec<ProgramReport> {

@@ -10,6 +10,7 @@ use pitstop_host::lend::{self, Lender, Lent, command};
 use pitstop_host::namespace;
 use pitstop_host::provide::Interrupt;
 
+use super::fix::lock::project_error;
 use super::progress::Progress;
 use super::{Done, launch};
 use crate::args::Fhs;
@@ -23,8 +24,7 @@ pub(super) fn run(fhs: &Fhs, output: &Output) -> Done {
         return Err(start(&launch::unpack(word)?, &fhs.command));
     }
     let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-    let settings = fhs::settings(&folder)
-        .map_err(|error| CommandError::new(ExitStatus::Usage, error).hint("mend that file"))?;
+    let settings = fhs::settings(&folder).map_err(project_error)?;
     let (project, settings) = settings.unzip();
     let settings = settings.unwrap_or_default();
     let mut names = fhs.with.clone();
@@ -98,13 +98,15 @@ fn root(
     project: Option<PathBuf>,
     output: &Output,
 ) -> Result<Lent, CommandError> {
-    let sources = launch::sources(fhs.nixpkgs.as_deref());
+    let sources = launch::sources(fhs.nixpkgs.as_deref())?;
+    let project_words = launch::project_words(&sources);
     let nix_path = std::env::var_os("NIX_PATH").unwrap_or_default();
     let is_nested = if Path::new("/.host-etc").exists() { "nested" } else { "" };
     let mut parts: Vec<&OsStr> =
         vec![OsStr::new("fhs"), OsStr::new(env!("CARGO_PKG_VERSION")), &nix_path, OsStr::new(is_nested)];
     parts.extend(fhs.nixpkgs.as_deref().map(OsStr::new));
     parts.extend(sources.project.as_deref().map(Path::as_os_str));
+    parts.push(&project_words);
     parts.push(OsStr::new("--with"));
     parts.extend(names.iter().map(OsStr::new));
     if names.iter().any(|name| name.contains('/')) || fhs.nixpkgs.is_some() {
@@ -131,12 +133,7 @@ fn root(
         output.warning(&format!("not provided: {trouble}"));
     }
     made.witnesses.extend(project);
-    made.witnesses.extend(
-        sources
-            .project
-            .iter()
-            .flat_map(|folder| ["pitstop.lock", "flake.lock"].map(|name| folder.join(name))),
-    );
+    made.witnesses.extend(sources.project.iter().map(|folder| folder.join("flake.lock")));
     if made.troubles.is_empty() {
         let witnesses: Vec<PathBuf> = made.witnesses.into_iter().collect();
         let fields = lend::encode(&made.lent);

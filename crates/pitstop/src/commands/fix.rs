@@ -1,5 +1,6 @@
 //! `pitstop fix`: provide what is missing, apply it, and verify that it loads.
 
+pub(super) mod lock;
 pub(super) mod programs;
 pub(super) mod python;
 
@@ -19,17 +20,18 @@ use pitstop_host::fixing::{self, Originals, PlanError};
 use pitstop_host::locating::Locator;
 use pitstop_host::programs::Programs;
 use pitstop_host::provide::{self, Interrupt};
-use pitstop_host::remedy::{Found, Record, Remedy, Search, Sources, package_set, suite, total};
+use pitstop_host::remedy::{Found, Pinned, Record, Remedy, Search, Sources, suite, total};
 use pitstop_host::survey::{Asking, Survey};
 use pitstop_host::verify::{Subject, Verdict, module_name, verify};
 use serde::Serialize;
 
 use super::progress::Progress;
 use super::{Done, answer_json, target};
-use crate::args::{self, Fix};
+use crate::args::{self, Fix, Locking};
 use crate::error::CommandError;
 use crate::exit::ExitStatus;
 use crate::output::{Output, Table, Tone, shown};
+use lock::Governed;
 
 /// What `fix --json` prints.
 #[derive(Debug, Default, Serialize)]
@@ -47,6 +49,8 @@ pub(super) struct FixReport {
     pub(super) failing: Vec<FailingReport>,
     /// What could not be read, so that it is not known what it needs.
     unread: Vec<UnreadReport>,
+    /// The project's lock; nothing where the environment belongs to none.
+    lock: Option<lock::LockReport>,
 }
 
 impl FixReport {
@@ -76,23 +80,27 @@ pub(super) struct FailingReport {
 
 /// Fixes the environment that is meant.
 pub(super) fn run(fix: &Fix, json: bool, output: &Output) -> Done {
-    let environment = target::environment(fix.environment.venv.as_deref())?;
-    let (report, status) = mend(environment.root.as_path(), &fix.sources, fix.dry_run, json, output)?;
+    let (locking, venv) = fix.locking.clone().settle(fix.environment.venv.clone())?;
+    let environment = target::environment(venv.as_deref())?;
+    let (report, status) =
+        mend(environment.root.as_path(), &fix.sources, Some(&locking), fix.dry_run, json, output)?;
     if json {
         answer_json(output, &report)?;
     }
     Ok(status)
 }
 
-/// Fixes the environment in the folder `root`, and says what was done.
+/// Fixes the environment in the folder `root`, and says what was done. Without `locking` no project counts.
 pub(super) fn mend(
     root: &Path,
     sources: &args::Sources,
+    locking: Option<&Locking>,
     dry_run: bool,
     json: bool,
     output: &Output,
 ) -> Result<(FixReport, ExitStatus), CommandError> {
     let environment = target::environment(Some(root))?;
+    let governed = Governed::of(&environment.root, locking)?;
     let venv = Venv::lock(&environment.root).map_err(refused)?;
     let before = status(&environment.root).map_err(refused)?;
     if matches!(before, Status::Half(_)) && !dry_run {
@@ -101,13 +109,14 @@ pub(super) fn mend(
     }
     let was_fixed = matches!(before, Status::Whole(_) | Status::Stale { .. });
     let begun = Begun { venv: &venv, by_us: Cell::new(false), was_fixed };
-    let mended = mend_locked(environment, &begun, sources, dry_run, json, output);
+    let mended = mend_locked(environment, &governed, &begun, sources, dry_run, json, output);
     // Whatever ends a fix, what it had begun goes with it.
     mended.inspect_err(|_| begun.take_back())
 }
 
 fn mend_locked(
     environment: Environment,
+    governed: &Governed,
     begun: &Begun<'_>,
     sources: &args::Sources,
     dry_run: bool,
@@ -115,12 +124,14 @@ fn mend_locked(
     output: &Output,
 ) -> Result<(FixReport, ExitStatus), CommandError> {
     let interrupt = interrupt()?;
-    let survey = python::survey(environment, sources, dry_run, &interrupt, output)?;
-    let known = known(&survey, output);
+    let mut survey = python::survey(environment, sources, dry_run, &interrupt, output)?;
+    survey.heed(governed.settings());
+    let known = governed.hold(known(&survey, output));
     let originals = Originals::of(&survey.environment.root).map_err(refused)?;
     let its_programs = Programs::of(&survey, Asking::Allowed, &originals.facts());
-    let sources = sources_of(sources, &survey, dry_run);
+    let sources = sources_of(sources, &survey, governed.pinned(), dry_run);
     let remedy = search(&survey, &its_programs, &sources, known, begun, &interrupt, output)?;
+    governed.check(&remedy)?;
 
     tell_refused(&remedy, output);
     programs::tell_refused(&survey, &remedy, output);
@@ -131,9 +142,11 @@ fn mend_locked(
     if dry_run {
         tell_dry_run(&remedy, &plan, json, output);
         report.plan = Some(plan);
+        report.lock = governed.write(&survey, &remedy, &sources, dry_run, output)?;
         return Ok(report.with(outcome(&remedy, &[])));
     }
     if plan.operations.is_empty() {
+        report.lock = governed.write(&survey, &remedy, &sources, dry_run, output)?;
         return nothing_to_apply(begun, &remedy, report, output);
     }
     if interrupt.is_requested() {
@@ -145,6 +158,7 @@ fn mend_locked(
         begun.venv.undo().map_err(refused)?;
         return Err(provider_error(provide::Error::Interrupted));
     }
+    report.lock = governed.write(&survey, &remedy, &sources, dry_run, output)?;
     if !report.changed {
         let root = shown_path(&survey.environment.root);
         output.note(&format!("{root}: nothing to do, the fix is in place"));
@@ -203,7 +217,7 @@ pub(super) fn search(
     output: &Output,
 ) -> Result<Remedy, CommandError> {
     let process = survey.process().map_err(target::survey_error)?;
-    let kind = package_set(&survey.loader.path, &sources.distribution, sources.nixpkgs.is_some());
+    let kind = sources.kind(&survey.loader.path);
     let building = Box::new(super::progress::indexing(output));
     let locator = Locator::new(kind, suite(&sources.distribution), &survey.files, building);
     let locator = if sources.online && !sources.offline {
@@ -276,7 +290,7 @@ pub(super) fn known(survey: &Survey, output: &Output) -> BTreeMap<BString, Found
     }
 }
 
-pub(super) fn sources_of(sources: &args::Sources, survey: &Survey, offline: bool) -> Sources {
+pub(super) fn sources_of(sources: &args::Sources, survey: &Survey, pinned: Pinned, offline: bool) -> Sources {
     let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
@@ -287,6 +301,7 @@ pub(super) fn sources_of(sources: &args::Sources, survey: &Survey, offline: bool
         optional: sources.optional,
         distribution: target::distribution(),
         project: project(survey, &folder),
+        pinned,
         cache: cache.unwrap_or_else(std::env::temp_dir).join("pitstop"),
         folder,
         offline,
@@ -294,10 +309,9 @@ pub(super) fn sources_of(sources: &args::Sources, survey: &Survey, offline: bool
     }
 }
 
-/// The folder of the project: the nearest above the environment, or here, that has a lock.
+/// The folder whose `flake.lock` counts: the nearest above the environment, or here, that has one.
 fn project(survey: &Survey, folder: &Path) -> Option<PathBuf> {
-    let has_lock =
-        |folder: &&Path| ["pitstop.lock", "flake.lock"].iter().any(|name| folder.join(name).is_file());
+    let has_lock = |folder: &&Path| folder.join("flake.lock").is_file();
     let above = survey.environment.root.ancestors().skip(1).take(2).find(has_lock);
     above.or_else(|| folder.ancestors().find(has_lock)).map(Path::to_owned)
 }

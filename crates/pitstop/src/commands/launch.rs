@@ -10,10 +10,11 @@ use std::process::Command;
 use pitstop_host::lend::command::CommandError as FindError;
 use pitstop_host::lend::{self, Lent};
 use pitstop_host::namespace::NamespaceError;
+use pitstop_host::project::Project;
 use pitstop_host::provide::Error as ProvideError;
-use pitstop_host::remedy::Sources;
+use pitstop_host::remedy::{Pinned, Sources};
 
-use super::target;
+use super::{fix, target};
 use crate::error::CommandError;
 use crate::exit::ExitStatus;
 
@@ -101,24 +102,30 @@ pub(super) fn quoted(word: &OsStr) -> String {
 }
 
 /// Where libraries and packages come from.
-pub(super) fn sources(nixpkgs: Option<&str>) -> Sources {
+pub(super) fn sources(nixpkgs: Option<&str>) -> Result<Sources, CommandError> {
     let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    let has_lock =
-        |folder: &&Path| ["pitstop.lock", "flake.lock"].iter().any(|name| folder.join(name).is_file());
-    Sources {
+    let project = Project::find(&folder).map_err(fix::lock::project_error)?;
+    Ok(Sources {
         nixpkgs: nixpkgs.map(str::to_owned),
         accept_inexact: false,
         system: false,
         distribution: target::distribution(),
-        project: folder.ancestors().find(has_lock).map(Path::to_owned),
+        project: folder.ancestors().find(|folder| folder.join("flake.lock").is_file()).map(Path::to_owned),
+        pinned: Pinned::of(project.as_ref(), &target::os_release()),
         cache: cache.unwrap_or_else(std::env::temp_dir).join("pitstop"),
         folder,
         optional: false,
         online: false,
         offline: false,
-    }
+    })
+}
+
+/// All that a project says of where libraries come from, as one word: what rests on it holds while that is the same.
+pub(super) fn project_words(sources: &Sources) -> OsString {
+    let Pinned { lock, folder, settings, .. } = &sources.pinned;
+    format!("{}\n{}\n{settings:?}", folder.display(), lock.to_text()).into()
 }
 
 /// A command that is not there, or no program.

@@ -123,7 +123,8 @@ fn mend_begun(
         let error = CommandError::new(ExitStatus::Usage, std::io::Error::other(cause));
         return Err(error.hint("a static program needs no libraries, and is started by the kernel alone"));
     }
-    let sources = fix::sources_of(sources, survey, dry_run);
+    let pinned = fix::lock::Governed::of(root, Some(&args::Locking::default()))?.pinned();
+    let sources = fix::sources_of(sources, survey, pinned, dry_run);
     let known = fix::known(survey, output);
     let remedy = fix::search(survey, &its_programs, &sources, known, begun, interrupt, output)?;
     if wish.modules.is_empty() {

@@ -84,7 +84,8 @@ fn print(lent: &Lent, json: bool, output: &Output) -> Done {
 fn lent(run: &Run, command: Option<&Command>, output: &Output) -> Result<Lent, CommandError> {
     let also = run.also.iter().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
     let also: Vec<PathBuf> = also.collect();
-    let sources = launch::sources(run.nixpkgs.as_deref());
+    let sources = launch::sources(run.nixpkgs.as_deref())?;
+    let project_words = launch::project_words(&sources);
     let nix_path = std::env::var_os("NIX_PATH").unwrap_or_default();
     let mut parts: Vec<&OsStr> = vec![OsStr::new("run"), OsStr::new(env!("CARGO_PKG_VERSION")), &nix_path];
     parts.extend(command.iter().flat_map(|command| &command.chain).map(|path| path.as_os_str()));
@@ -96,6 +97,7 @@ fn lent(run: &Run, command: Option<&Command>, output: &Output) -> Result<Lent, C
     parts.push(OsStr::new("--nixpkgs"));
     parts.extend(run.nixpkgs.as_deref().map(OsStr::new));
     parts.extend(sources.project.as_deref().map(Path::as_os_str));
+    parts.push(&project_words);
     if run.with.iter().any(|name| name.contains('/')) || run.nixpkgs.is_some() {
         parts.push(sources.folder.as_os_str());
     }

@@ -69,9 +69,13 @@ pub(super) fn python_note(trouble: &PythonError) -> String {
 
 /// What this machine runs.
 pub(super) fn distribution() -> Distribution {
-    let text =
-        ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|path| std::fs::read_to_string(path).ok());
-    Distribution::from_os_release(&text.unwrap_or_default())
+    Distribution::from_os_release(&os_release())
+}
+
+/// What it says of itself.
+pub(super) fn os_release() -> String {
+    let files = ["/etc/os-release", "/usr/lib/os-release"];
+    files.iter().find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default()
 }
 
 /// What a fix of this environment provides, while the fix is whole. Nothing is read where there is none.

@@ -52,7 +52,7 @@ pub(super) fn run(arguments: &Try, json: bool, output: &Output) -> Done {
     if !json {
         check::look(&venv, output)?;
     }
-    let (fix, fixed) = fix::mend(&venv, &arguments.sources, false, json, output)?;
+    let (fix, fixed) = fix::mend(&venv, &arguments.sources, None, false, json, output)?;
     let mut reports = Vec::new();
     let mut status = fixed;
     for Importable { package, modules } in imports {

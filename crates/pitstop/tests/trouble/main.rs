@@ -5,6 +5,7 @@
 mod content;
 mod kill;
 mod life;
+mod lock;
 mod rights;
 mod runs;
 mod snapshot;

@@ -4,6 +4,7 @@
 //! that the machine lacks. apt itself finds them, fetches them and checks their signatures and hashes; all that differs
 //! from installing is where the files go. With root and the user's wish, they are installed.
 
+mod pins;
 mod unpack;
 mod words;
 
@@ -21,6 +22,7 @@ use super::{
     Context, Cost, Error, Event, Interrupt, Outcome, Provider, Provision, Refused, Want, closure, fitting,
     soname_of,
 };
+pub use pins::Pins;
 use unpack::Pool;
 use words::{Install, Solution};
 
@@ -45,6 +47,8 @@ pub struct Apt {
     pub host: Option<Places>,
     /// Variables set for apt, beside those inherited.
     pub environment: Vec<(OsString, OsString)>,
+    /// Versions that packages are to have.
+    pub pins: Pins,
 }
 
 /// One want, and the packages still to be tried for it.
@@ -83,7 +87,10 @@ impl Apt {
             let installs = loop {
                 let solution = self.solve(&mut searches, lists, &mut outcome, context)?;
                 match self.fetch(&solution.installs, lists, &mut outcome.cost, context) {
-                    Ok(()) => break solution.installs,
+                    Ok(()) => {
+                        outcome.hashes = self.hashes(&solution.installs, lists, context)?;
+                        break solution.installs;
+                    }
                     // The machine's lists are as old as its administrator let them become; ours can be renewed.
                     Err(Error::ToolFailed { words, .. })
                         if lists == Lists::Machine && words::is_stale(&words) =>
@@ -196,19 +203,58 @@ impl Apt {
         lists: Lists,
         context: &mut Context<'_>,
     ) -> Result<Result<Solution, BTreeMap<String, String>>, Error> {
-        let mut command = self.apt_get(Some(lists));
-        command.args(["install", "--simulate", "--no-install-recommends"]).args(packages);
-        let finished = child::run(&mut command, MISSING_HINT, context.interrupt, &mut |_, _| {})?;
-        let output = String::from_utf8_lossy(&finished.output);
-        if finished.status.success() {
-            return Ok(Ok(words::solution(&output)));
+        // Packages that these need are held to their versions too, once it is known which they are.
+        let mut named = packages.clone();
+        let mut without: BTreeSet<String> = BTreeSet::new();
+        loop {
+            let mut command = self.apt_get(Some(lists));
+            command.args(["install", "--simulate", "--no-install-recommends"]);
+            command.args(named.iter().map(|package| self.pins.word(package, &without)));
+            let finished = child::run(&mut command, MISSING_HINT, context.interrupt, &mut |_, _| {})?;
+            let output = String::from_utf8_lossy(&finished.output);
+            if finished.status.success() {
+                let solution = words::solution(&output);
+                let astray = self.pins.astray(&solution.installs, &named, &without);
+                if astray.is_empty() {
+                    return Ok(Ok(solution));
+                }
+                named.extend(astray);
+                continue;
+            }
+            let gone = words::versions_gone(&finished.errors);
+            if gone.is_empty() {
+                return Self::unsolved(&output, &finished.errors, packages);
+            }
+            let open = gone.iter().filter(|(package, _)| !without.contains(package)).count();
+            if self.pins.strict || open == 0 {
+                let reason = |(package, version): (String, String)| {
+                    let reason = format!("apt has no version {version} of {package}");
+                    (package, reason)
+                };
+                // A package that others need is told for all of them.
+                let mut reasons: BTreeMap<String, String> = gone.into_iter().map(reason).collect();
+                let of_others = reasons.iter().find(|(package, _)| !packages.contains(*package));
+                if let Some(words) = of_others.map(|(_, words)| words.clone()) {
+                    reasons.extend(packages.iter().map(|package| (package.clone(), words.clone())));
+                }
+                return Ok(Err(reasons));
+            }
+            without.extend(gone.into_iter().map(|(package, _)| package));
         }
-        let unknown = words::unknown(&finished.errors);
+    }
+
+    /// What apt means by having no solution.
+    fn unsolved(
+        output: &str,
+        errors: &str,
+        packages: &BTreeSet<String>,
+    ) -> Result<Result<Solution, BTreeMap<String, String>>, Error> {
+        let unknown = words::unknown(errors);
         if !unknown.is_empty() {
             let reason = |package: &String| (package.clone(), format!("Unable to locate package {package}"));
             return Ok(Err(unknown.iter().map(reason).collect()));
         }
-        let words = words::failure(&output, &finished.errors);
+        let words = words::failure(output, errors);
         if words.contains("unmet dependencies") || words.contains("held broken packages") {
             let reason = |package: &String| (package.clone(), words.clone());
             let alone = packages.len() == 1;

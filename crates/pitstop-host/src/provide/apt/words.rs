@@ -57,6 +57,27 @@ pub(super) fn unknown(errors: &str) -> Vec<String> {
     errors.lines().filter_map(name).collect()
 }
 
+/// The versions that apt does not know, of packages that it knows: `E: Version '1.0' for 'zlib1g' was not found`.
+pub(super) fn versions_gone(errors: &str) -> Vec<(String, String)> {
+    let gone = |line: &str| {
+        let (version, rest) = line.strip_prefix("E: Version '")?.split_once("' for '")?;
+        let package = rest.strip_suffix("' was not found")?;
+        let package = package.split(':').next()?;
+        Some((package.to_owned(), version.to_owned()))
+    };
+    errors.lines().filter_map(gone).collect()
+}
+
+/// Name and hash of a line of `--print-uris`: `'http://…' libodbc2_2.3.11-2_amd64.deb 150252 SHA256:…`. The name is that of
+/// the archive without its architecture.
+pub(super) fn archive(line: &str) -> Option<(String, String)> {
+    let mut words = line.strip_prefix('\'')?.split_once("' ")?.1.split(' ');
+    let (name, _) = words.next()?.strip_suffix(".deb")?.rsplit_once('_')?;
+    let hash = words.find_map(|word| word.strip_prefix("SHA256:"))?;
+    let is_hash = hash.len() == 64 && hash.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_hash.then(|| (name.to_owned(), hash.to_owned()))
+}
+
 /// Why apt failed: its errors, after what it says of unmet dependencies on its output.
 pub(super) fn failure(output: &str, errors: &str) -> String {
     const UNMET: &str = "The following packages have unmet dependencies:";
@@ -193,6 +214,23 @@ mod tests {
         assert!(is_stale(stale) && hint(stale).unwrap().contains("apt update"));
         assert!(hint("dpkg-deb: error: write: No space left on device").unwrap().contains("space"));
         assert_eq!(hint("something else"), None);
+    }
+
+    #[test]
+    fn a_version_that_is_gone_is_told_from_a_package_that_is_unknown() {
+        let errors = "E: Version '1:1.0' for 'zlib1g' was not found\nE: Unable to locate package y\n";
+        assert_eq!(versions_gone(errors), [("zlib1g".to_owned(), "1:1.0".to_owned())]);
+        assert_eq!(unknown(errors), ["y"]);
+    }
+
+    #[test]
+    fn an_archive_is_named_with_its_hash() {
+        let hash = "ab".repeat(32);
+        let line = format!("'http://m/zlib1g_1.2_amd64.deb' zlib1g_1%3a1.2_amd64.deb 86684 SHA256:{hash}");
+        assert_eq!(archive(&line), Some(("zlib1g_1%3a1.2".to_owned(), hash)));
+        for odd in ["", "'x' y", "'x' a_b.deb 1 SHA256:zz", "N: note"] {
+            assert_eq!(archive(odd), None, "{odd}");
+        }
     }
 
     #[test]

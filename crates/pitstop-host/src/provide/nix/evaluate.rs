@@ -30,11 +30,14 @@ pub(super) struct Answer {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Set {
     /// Which of the references.
-    number: usize,
+    pub(super) number: usize,
     /// Where its sources are.
     pub(super) path: PathBuf,
     /// Its commit, where known.
     pub(super) rev: Option<String>,
+    /// The hash of its files, where Nix fetched it by something that knows.
+    #[serde(rename = "narHash")]
+    pub(super) nar_hash: Option<String>,
     /// Its release, such as `26.05pre-git`.
     pub(super) version: Option<String>,
 }

@@ -18,14 +18,20 @@ let
     {
       path = { at = reference.path; };
       tarball = { at = subfolder reference (builtins.fetchTarball (without reference [ "kind" "folder" ])); };
-      git = { at = subfolder reference (builtins.fetchGit (without reference [ "kind" "folder" ])).outPath; };
+      git =
+        let tree = builtins.fetchGit (without reference [ "kind" "folder" ]);
+        in { at = subfolder reference tree.outPath; } // identity tree;
       search-path =
         let found = tryEval (builtins.findFile builtins.nixPath reference.name);
         in if found.success then { at = found.value; } else null;
       flake =
         let flake = getFlake reference.flake;
-        in { at = flake.outPath; } // (if flake ? rev then { inherit (flake) rev; } else { });
+        in { at = flake.outPath; } // identity flake;
     }.${reference.kind};
+  # What tells its sources from all others, as far as they were fetched by something that knows.
+  identity = tree:
+    (if tree ? rev then { inherit (tree) rev; } else { })
+    // (if tree ? narHash then { inherit (tree) narHash; } else { });
 
   choose = number:
     if number == length asked.references then null
@@ -76,13 +82,22 @@ let
     };
 
   version = tryEval (packages.lib.version or null);
+  # Channels of nixpkgs say in a file which commit they are.
+  told =
+    let
+      file = "${toString chosen.at}/.git-revision";
+      read = tryEval (if builtins.pathExists file then builtins.readFile file else "");
+      commit = if read.success then builtins.match "([0-9a-f]{40})[[:space:]]*" read.value else null;
+    in
+    if commit == null then null else head commit;
 in
 if chosen == null then { set = null; ideas = [ ]; }
 else {
   set = {
     inherit (chosen) number;
     path = "${toString chosen.at}";
-    rev = chosen.rev or null;
+    rev = chosen.rev or told;
+    narHash = chosen.narHash or null;
     version = if version.success && isString version.value then version.value else null;
   };
   ideas = map describe asked.ideas;

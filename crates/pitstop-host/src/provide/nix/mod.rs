@@ -5,6 +5,7 @@
 //! gets an indirect root beside the venv. Nix itself is the only one here to use a network.
 
 mod evaluate;
+mod hash;
 mod log;
 mod package_set;
 mod packages;
@@ -19,6 +20,7 @@ use std::time::Instant;
 
 use pitstop_core::elf::Elf;
 use pitstop_core::locate::Class;
+use pitstop_core::lockfile::LockedSet;
 
 pub use package_set::{PackageSet, Reference};
 pub use packages::{Package, Packages};
@@ -101,8 +103,10 @@ impl Nix {
         while searches.iter().any(Search::is_open) {
             self.round(&mut searches, &mut fresh, &mut outcome.cost, context)?;
         }
+        let found = searches.iter().any(|search| search.found.is_some());
+        let locked = if found { self.locked(&set, context)? } else { LockedSet::default() };
         for search in searches {
-            self.conclude(search, &set, &fresh, &mut outcome, context)?;
+            self.conclude(search, (&set, &locked), &fresh, &mut outcome, context)?;
         }
         outcome.cost.time = started.elapsed();
         Ok(outcome)
@@ -226,7 +230,7 @@ impl Nix {
     fn conclude(
         &self,
         search: Search<'_>,
-        set: &Set,
+        (set, locked): (&Set, &LockedSet),
         fresh: &BTreeSet<String>,
         outcome: &mut Outcome,
         context: &mut Context<'_>,
@@ -253,12 +257,35 @@ impl Nix {
                 root: self.root_of(&attempt.path),
                 attribute: attempt.attribute,
                 store_path: attempt.path,
+                set: locked.clone(),
             },
             // A library of the store finds its own needs by its search path.
             dependencies: BTreeMap::new(),
             note,
         });
         Ok(())
+    }
+
+    /// How the package set is named again. A folder of the store has a hash; to hash another one, a checkout of nixpkgs with
+    /// all its history, would take longer than the fix, and its outputs' paths say as much.
+    fn locked(&self, set: &Set, context: &mut Context<'_>) -> Result<LockedSet, Error> {
+        let reference = &self.set.references[set.number];
+        let mut nar_hash = set.nar_hash.clone();
+        let variable = self.environment.iter().find(|(name, _)| name == "NIX_STORE_DIR");
+        let store = variable.map_or(Path::new("/nix/store"), |(_, folder)| Path::new(folder));
+        // What the search path names is often a link, which leads elsewhere tomorrow.
+        let at = match reference {
+            Reference::SearchPath { .. } => fs_err::canonicalize(&set.path).unwrap_or(set.path.clone()),
+            _ => set.path.clone(),
+        };
+        if nar_hash.is_none() && at.parent() == Some(store) {
+            let mut command = self.command("nix-store");
+            command.args(["--query", "--hash"]).arg(&at);
+            let finished = child::run(&mut command, MISSING_HINT, context.interrupt, &mut |_, _| {})?;
+            // A path that is not valid has none; that is not what matters here.
+            nar_hash = hash::to_sri(String::from_utf8_lossy(&finished.output).trim());
+        }
+        Ok(package_set::identity(reference, &at, set.rev.clone(), nar_hash))
     }
 
     fn command(&self, program: &str) -> Command {

@@ -4,7 +4,8 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use pitstop_core::lockfile::{self, LockedSet};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::provide::Error;
@@ -68,31 +69,24 @@ pub struct PackageSet {
 }
 
 impl PackageSet {
-    /// The first that applies: what `--nixpkgs` says, `pitstop.lock`, the `nixpkgs` input of `flake.lock`, `<nixpkgs>`,
-    /// the flake registry.
+    /// The first that applies: what `--nixpkgs` says, the `nixpkgs` input of `flake.lock`, `<nixpkgs>`, the flake registry.
     ///
-    /// `project` holds the two locks, if any; a relative path in `option` is one of `folder`.
+    /// `project` holds `flake.lock`, if any; a relative path in `option` is one of `folder`.
     pub fn choose(option: Option<&str>, folder: &Path, project: Option<&Path>) -> Result<Self, Error> {
         if let Some(option) = option {
-            return Ok(Self::one(from_option(option, folder), "--nixpkgs"));
+            return Ok(Self::named(option, folder, "--nixpkgs"));
         }
         if let Some(project) = project {
-            for (name, read) in
-                [("pitstop.lock", from_pitstop_lock as fn(&str) -> _), ("flake.lock", from_flake_lock)]
-            {
-                let path = project.join(name);
-                let text = match fs_err::read_to_string(&path) {
-                    Ok(text) => text,
-                    Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                        continue;
-                    }
-                    Err(error) => return Err(error.into()),
-                };
-                match read(&text) {
-                    Ok(Some(reference)) => return Ok(Self::one(reference.within(project), name)),
-                    Ok(None) => {}
-                    Err(reason) => return Err(Error::Lock { path, reason }),
-                }
+            let path = project.join("flake.lock");
+            let text = match fs_err::read_to_string(&path) {
+                Ok(text) => Some(text),
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
+                Err(error) => return Err(error.into()),
+            };
+            let reference = text.map(|text| from_flake_lock(&text)).transpose();
+            let reference = reference.map_err(|reason| Error::Lock { path, reason })?;
+            if let Some(reference) = reference.flatten() {
+                return Ok(Self::one(reference.within(project), "flake.lock"));
             }
         }
         Ok(Self {
@@ -102,6 +96,26 @@ impl PackageSet {
             ],
             chosen_by: vec!["<nixpkgs>".into(), "the flake registry".into()],
         })
+    }
+
+    /// What `option` means, in words that `--nixpkgs` takes. A relative path is one of `folder`.
+    #[must_use]
+    pub fn named(option: &str, folder: &Path, chosen_by: &str) -> Self {
+        Self::one(from_option(option, folder), chosen_by)
+    }
+
+    /// The package set of a `pitstop.lock` in the folder `project`.
+    pub fn locked(set: &LockedSet, project: &Path) -> Result<Self, Error> {
+        let reference =
+            from_locked(set).map_err(|reason| Error::Lock { path: project.join(lockfile::NAME), reason })?;
+        Ok(Self::one(reference.within(project), lockfile::NAME))
+    }
+
+    /// Whether it is a folder that is not here, so that asking it is of no use.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        let absent = |reference: &Reference| matches!(reference, Reference::Path { path } if !path.exists());
+        self.references.iter().all(absent)
     }
 
     fn one(reference: Reference, chosen_by: &str) -> Self {
@@ -163,41 +177,87 @@ fn from_option(option: &str, folder: &Path) -> Reference {
     Reference::Flake { flake: option.into() }
 }
 
-/// `pitstop.lock`, as far as it says where nixpkgs is.
-#[derive(Deserialize)]
-struct PitstopLock {
-    nixpkgs: Option<LockedNixpkgs>,
-}
-
-#[derive(Deserialize)]
-struct LockedNixpkgs {
-    url: Option<String>,
-    rev: Option<String>,
-    #[serde(rename = "narHash")]
-    nar_hash: Option<String>,
-}
-
-fn from_pitstop_lock(text: &str) -> Result<Option<Reference>, String> {
-    let lock: PitstopLock = toml::from_str(text).map_err(|error| error.to_string())?;
-    let Some(LockedNixpkgs { url, rev, nar_hash }) = lock.nixpkgs else { return Ok(None) };
+/// Where the package set of a `pitstop.lock` is.
+fn from_locked(set: &LockedSet) -> Result<Reference, String> {
+    let LockedSet { url, rev, nar_hash, dir } = set.clone();
     if let Some(rev) = &rev
         && !is_rev(rev)
     {
-        return Err(format!("`nixpkgs.rev` is not a commit: {rev}"));
+        return Err(format!("the `rev` of a package set is not a commit: {rev}"));
     }
-    match (url, rev) {
-        (Some(url), rev) => {
-            if let Some(path) = url.strip_prefix("path:") {
-                return Ok(Some(Reference::Path { path: path.into() }));
+    let archive = |url: String| Reference::Tarball { url, sha256: nar_hash, folder: dir.clone() };
+    let Some(url) = url else {
+        let rev = rev.ok_or("a package set has neither `url` nor `rev`")?;
+        return Ok(archive(github("github.com", "NixOS", "nixpkgs", &rev)));
+    };
+    if let Some(path) = url.strip_prefix("path:") {
+        let path = PathBuf::from(path);
+        return Ok(Reference::Path { path: dir.map_or(path.clone(), |dir| path.join(dir)) });
+    }
+    if let Some(url) = url.strip_prefix("git+") {
+        return Ok(Reference::Git { url: url.into(), rev, reference: None, folder: dir });
+    }
+    if ["https://", "http://", "file://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Ok(archive(url));
+    }
+    // A flake reference takes a commit as a parameter, whatever its kind (`nix flake --help`, "Flake references").
+    let flake = match rev.filter(|_| !url.contains("rev=")) {
+        Some(rev) => format!("{url}{}rev={rev}", if url.contains('?') { '&' } else { '?' }),
+        None => url,
+    };
+    Ok(Reference::Flake { flake })
+}
+
+/// How the package set that was used is named again, from anywhere. `at` is where its sources were found, `rev` and `narHash`
+/// what Nix knows of them.
+pub(super) fn identity(
+    reference: &Reference,
+    at: &Path,
+    rev: Option<String>,
+    nar_hash: Option<String>,
+) -> LockedSet {
+    let set =
+        |url: Option<String>| LockedSet { url, rev: rev.clone(), nar_hash: nar_hash.clone(), dir: None };
+    let folder = |path: &Path| set(Some(format!("path:{}", path.display())));
+    match reference {
+        Reference::Path { path } => folder(path),
+        Reference::Tarball { url, sha256, folder } => {
+            let commit = commit_of_nixpkgs(url).map(str::to_owned);
+            let set = LockedSet {
+                rev: commit.clone().or(rev.clone()),
+                nar_hash: sha256.clone().or(nar_hash.clone()),
+                dir: folder.clone(),
+                url: commit.is_none().then(|| url.clone()),
+            };
+            // A channel is another archive tomorrow; its commit, as another archive, is not. The hash is that of the first.
+            if url.contains("/channels/") && sha256.is_none() && rev.is_some() {
+                return LockedSet { rev, ..LockedSet::default() };
             }
-            if let Some(url) = url.strip_prefix("git+") {
-                return Ok(Some(Reference::Git { url: url.into(), rev, reference: None, folder: None }));
-            }
-            Ok(Some(tarball(url, nar_hash)))
+            set
         }
-        (None, Some(rev)) => Ok(Some(tarball(github("github.com", "NixOS", "nixpkgs", &rev), nar_hash))),
-        (None, None) => Err("`[nixpkgs]` has neither `url` nor `rev`".into()),
+        Reference::Git { url, folder, .. } => {
+            LockedSet { url: Some(format!("git+{url}")), rev, nar_hash, dir: folder.clone() }
+        }
+        // A channel on the search path is not the archive of its commit, so its hash is not that one's.
+        Reference::SearchPath { .. } if rev.is_some() => LockedSet { rev, ..LockedSet::default() },
+        Reference::SearchPath { .. } => folder(at),
+        Reference::Flake { flake } => {
+            let name = flake.strip_prefix("flake:").unwrap_or(flake).to_ascii_lowercase();
+            let is_nixpkgs = ["nixpkgs", "github:nixos/nixpkgs"].iter().any(|known| {
+                name.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            });
+            match &rev {
+                Some(_) if is_nixpkgs => set(None),
+                _ => set(Some(flake.clone())),
+            }
+        }
     }
+}
+
+/// The commit that an archive of NixOS/nixpkgs is made of.
+fn commit_of_nixpkgs(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("https://github.com/NixOS/nixpkgs/archive/")?;
+    rest.strip_suffix(".tar.gz").filter(|rev| is_rev(rev))
 }
 
 /// How many inputs a `follows` may pass.

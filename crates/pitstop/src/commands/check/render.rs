@@ -140,6 +140,9 @@ fn needers(needers: &[NeederReport]) -> String {
         (Some(package), Some(version)) => {
             format!("{} {}{}", shown(package), shown(version), by_name(needer).unwrap_or_default())
         }
+        _ if needer.files.is_empty() && needer.asks.iter().any(|ask| ask.how == "settings") => {
+            "the project's settings".to_owned()
+        }
         _ => needer.files.first().cloned().unwrap_or_default(),
     };
     let mut text = needers.iter().take(SHOWN).map(name).collect::<Vec<_>>().join(", ");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pitstop_core::report::{BuildReport, MisfitReport, Report, UnreadReport};
 use pitstop_core::requirements::{self, Asked, Choice};
+use pitstop_core::settings::Settings;
 use pitstop_core::targets::{Interpreter, Python, WheelName};
 use pitstop_host::survey::{self, Asking, Survey};
 use pitstop_host::wheels::{LaidOut, ObtainError, Wishes, obtain, sdist};
@@ -84,7 +85,8 @@ pub(super) fn report(
         laid.add(wheel, &python.extension_suffixes).map_err(failed)?;
     }
     let survey = Survey::of_wheels(&mut laid, &python, asking).map_err(target::survey_error)?;
-    let mut report = super::report(&survey, asking, &super::caller_environment(), output)?;
+    let mut report =
+        super::report(&survey, &Settings::default(), asking, &super::caller_environment(), output)?;
     report.environment = match paths {
         [(_, path)] => shown(path.as_os_str().as_encoded_bytes()),
         paths => format!("{} files", paths.len()),

@@ -21,20 +21,50 @@ fn an_option_may_be_written_in_many_ways() {
     assert_eq!(option("https://example.org/x.tar.gz"), tarball("https://example.org/x.tar.gz", None));
 }
 
+fn set(url: Option<&str>, rev: Option<&str>, nar_hash: Option<&str>) -> LockedSet {
+    let text = |text: Option<&str>| text.map(str::to_owned);
+    LockedSet { url: text(url), rev: text(rev), nar_hash: text(nar_hash), dir: None }
+}
+
 #[test]
-fn pitstop_lock_pins_nixpkgs() {
-    let text =
-        format!("version = 1\n[nixpkgs]\nrev = \"{REV}\"\nnarHash = \"sha256-AAAA\"\n[other]\nx = 1\n");
+fn a_locked_set_leads_where_it_says() {
     let url = format!("https://github.com/NixOS/nixpkgs/archive/{REV}.tar.gz");
-    assert_eq!(from_pitstop_lock(&text).unwrap(), Some(tarball(url, Some("sha256-AAAA".into()))));
-    assert_eq!(from_pitstop_lock("version = 1\n").unwrap(), None);
-    assert_eq!(
-        from_pitstop_lock("[nixpkgs]\nurl = \"path:pkgs\"\n").unwrap(),
-        Some(Reference::Path { path: "pkgs".into() })
-    );
-    for wrong in ["[nixpkgs]\n", "[nixpkgs]\nrev = \"main\"\n", "[nixpkgs", "nixpkgs = 3"] {
-        assert!(from_pitstop_lock(wrong).is_err(), "{wrong}");
+    let pinned = tarball(url, Some("sha256-AAAA".into()));
+    assert_eq!(from_locked(&set(None, Some(REV), Some("sha256-AAAA"))), Ok(pinned));
+    let near = PackageSet::locked(&set(Some("path:pkgs"), None, None), Path::new("/project")).unwrap();
+    assert_eq!(near.references, [Reference::Path { path: "/project/pkgs".into() }]);
+    let git =
+        Reference::Git { url: "https://x".into(), rev: Some(REV.into()), reference: None, folder: None };
+    assert_eq!(from_locked(&set(Some("git+https://x"), Some(REV), None)), Ok(git));
+    let folder = LockedSet { dir: Some("sub".into()), ..set(Some("path:pkgs"), None, None) };
+    assert_eq!(from_locked(&folder), Ok(Reference::Path { path: "pkgs/sub".into() }));
+    for wrong in [set(None, None, None), set(None, Some("main"), None)] {
+        let error = PackageSet::locked(&wrong, Path::new("/project")).unwrap_err();
+        assert!(error.to_string().starts_with("/project/pitstop.lock: "), "{error}");
     }
+}
+
+#[test]
+fn a_set_is_named_so_that_it_is_found_again() {
+    let named = |option: &str, at: &str, rev: Option<&str>, nar_hash: Option<&str>| {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        identity(&from_option(option, Path::new("/project")), Path::new(at), owned(rev), owned(nar_hash))
+    };
+    let hash = Some("sha256-AAAA");
+    // A folder outside of the store has no hash, and one in it has.
+    assert_eq!(named("/pkgs", "/pkgs", None, None), set(Some("path:/pkgs"), None, None));
+    assert_eq!(named("<nixpkgs>", "/nix/store/x", None, hash), set(Some("path:/nix/store/x"), None, hash));
+    // A channel on the search path says which commit it is; so does one that is downloaded, which is another one tomorrow.
+    assert_eq!(named("<nixpkgs>", "/nix/store/x/nixos", Some(REV), None), set(None, Some(REV), None));
+    assert_eq!(named("channel:nixos-25.11", "/nix/store/x", Some(REV), hash), set(None, Some(REV), None));
+    let url = "https://example.org/x.tar.gz";
+    assert_eq!(named(url, "/nix/store/x", None, hash), set(Some(url), None, hash));
+    assert_eq!(named(REV, "/nix/store/x", None, hash), set(None, Some(REV), hash));
+    for flake in ["nixpkgs", "github:NixOS/nixpkgs/nixos-25.11", "flake:nixpkgs"] {
+        assert_eq!(named(flake, "/nix/store/x", Some(REV), hash), set(None, Some(REV), hash), "{flake}");
+    }
+    let fork = "github:somebody/nixpkgs";
+    assert_eq!(named(fork, "/nix/store/x", Some(REV), hash), set(Some(fork), Some(REV), hash));
 }
 
 fn flake_lock(root_input: &str, locked: &str) -> String {
@@ -96,13 +126,9 @@ fn a_lock_that_cannot_be_read_is_an_error_with_its_path() {
     )
     .unwrap();
     assert_eq!(choose().unwrap().chosen_by, ["flake.lock"]);
-    fs_err::write(folder.path().join("pitstop.lock"), "[nixpkgs]\nurl = \"path:pkgs\"\n").unwrap();
-    let set = choose().unwrap();
-    assert_eq!(set.chosen_by, ["pitstop.lock"]);
-    assert_eq!(set.references, [Reference::Path { path: folder.path().join("pkgs") }]);
-    fs_err::write(folder.path().join("pitstop.lock"), "[nixpkgs]\n").unwrap();
+    fs_err::write(folder.path().join("flake.lock"), "{}").unwrap();
     let error = choose().unwrap_err();
-    assert!(error.to_string().ends_with("pitstop.lock: `[nixpkgs]` has neither `url` nor `rev`"), "{error}");
+    assert!(error.to_string().ends_with("flake.lock: it has no version"), "{error}");
     assert!(error.hint().unwrap().contains("--nixpkgs"));
     let named = PackageSet::choose(Some("/p"), folder.path(), Some(folder.path())).unwrap();
     assert_eq!(named.chosen_by, ["--nixpkgs"]);
