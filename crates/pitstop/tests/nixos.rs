@@ -337,7 +337,8 @@ fn the_embedded_table_is_asked_before_an_index() {
     let fix = format!("NIX_INDEX_DATABASE=/made/nix-index {} fix v", pitstop().display());
     let said = root.sh(&fix);
     root.python("import pyodbc").unwrap_or_else(|error| panic!("{said}\n{error}"));
-    assert_eq!(told_by(&root), ["the embedded table"], "{said}");
+    let told = told_by(&root);
+    assert!(!told.is_empty() && told.iter().all(|who| who == "the embedded table"), "{told:?}");
 }
 
 #[test]
