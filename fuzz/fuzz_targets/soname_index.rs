@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pitstop_core::index::sonames::Sonames;
+use pitstop_core::index::sonames::{Sonames, VERSION};
 
 fuzz_target!(|bytes: &[u8]| {
     target::read(bytes);
@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 /// What the target does with its bytes.
 mod target {
-    use super::Sonames;
+    use super::{Sonames, VERSION};
 
     pub(super) fn read(bytes: &[u8]) {
         let Ok(index) = Sonames::open(bytes) else { return };
@@ -33,7 +33,7 @@ mod target {
         let length = bytes.len();
         let head = (u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]) as usize).min(length - 32);
         bytes[..8].copy_from_slice(b"PITSONAM");
-        bytes[8..12].copy_from_slice(&1_u32.to_le_bytes());
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
         bytes[12..16].copy_from_slice(&u32::try_from(head).unwrap_or(0).to_le_bytes());
         bytes[16..24].copy_from_slice(&(length as u64).to_le_bytes());
         let sum = crc32fast::hash(&bytes[32..32 + head]);

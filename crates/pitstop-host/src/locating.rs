@@ -14,7 +14,7 @@ use pitstop_core::locate::rank::{Question, Ranked, candidates, rank};
 use pitstop_core::locate::{Class, Located, Suite, Witness, locate};
 
 use crate::index::sonames::{self, Error, Freshness, Index, Input};
-use crate::index::{contents, own, places};
+use crate::index::{own, places};
 
 /// Said where a soname is unknown and there is no index that may know it.
 pub const NO_DATABASE_HINT: &str = "No index of packages (nix-index) is on this machine: `pitstop index update` \
@@ -122,7 +122,6 @@ impl<'a> Locator<'a> {
             system: (self.kind == Kind::Nix).then_some(SYSTEM),
             table: true,
             defines: &|holder| defines(files, holder, soname, versions),
-            closure: &|_| None,
         };
         Ok(Some((rank(&question, holders), Witness::Index(described(index)))))
     }
@@ -132,14 +131,12 @@ impl<'a> Locator<'a> {
         match self.kind {
             Kind::Debian => Index::at(&sonames::debian_place(&folder)),
             Kind::Nix => {
-                if let Ok(database) = places::find(None) {
-                    Index::of(&Input::Nix(database), &folder, &mut self.progress).map(Some)
-                } else {
-                    let own = folder.join("files");
-                    if !own.is_file() {
-                        return Ok(None);
+                let alone = folder.join(sonames::NIX);
+                match places::find(None) {
+                    Ok(database) if places::is_named() || !is_newer(&alone, &database) => {
+                        Index::of(&Input::Nix(database), &folder, &mut self.progress).map(Some)
                     }
-                    Index::of(&Input::Nix(own), &folder, &mut self.progress).map(Some)
+                    _ => Index::at(&alone),
                 }
             }
         }
@@ -178,6 +175,12 @@ impl<'a> Locator<'a> {
         };
         self.asked_in_vain.then_some(hint)
     }
+}
+
+/// Whether a file is there, and changed after another.
+fn is_newer(file: &Path, other: &Path) -> bool {
+    let changed = |path: &Path| fs_err::metadata(path).and_then(|facts| facts.modified()).ok();
+    changed(file) > changed(other)
 }
 
 /// An error with its causes, in one line.
@@ -226,12 +229,4 @@ pub fn described(index: &Index) -> String {
         (Kind::Nix, Freshness::Passing) => format!("the nix-index database {place}"),
         (Kind::Nix, _) => format!("the soname index of {place}"),
     }
-}
-
-/// Debian's lists of files that are on this machine already.
-#[must_use]
-pub fn debians_lists() -> Option<Input> {
-    let architecture = contents::architecture();
-    let lists = contents::apts_own(architecture);
-    (!lists.is_empty()).then(|| Input::Debian { lists, architecture: architecture.to_owned() })
 }

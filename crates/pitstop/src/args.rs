@@ -1,5 +1,6 @@
 //! The command line.
 
+mod deferred;
 mod index;
 mod locking;
 mod shell;
@@ -12,6 +13,7 @@ use clap::{Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::exit::ExitStatus;
 use crate::output::Verbosity;
 
+pub(crate) use deferred::Deferred;
 pub(crate) use index::{Build, Format, Import, Index, Update};
 pub(crate) use locking::Locking;
 pub(crate) use shell::{CompletionShell, Completions, Help, Man, Shell};
@@ -73,40 +75,40 @@ impl Speech {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Say which libraries are missing, for whom, and who has them
-    Check(Check),
+    Check(Deferred<Check>),
     /// Provide what is missing, and make the environment find it
-    Fix(Fix),
+    Fix(Deferred<Fix>),
     /// Put every byte back as it was before `pitstop fix`
-    Undo(Undo),
+    Undo(Deferred<Undo>),
     /// Say what pitstop has done to an environment, and whether it is still whole
-    Status(Environment),
+    Status(Deferred<Environment>),
     /// Make programs start that belong to no environment
-    Patch(Patch),
+    Patch(Deferred<Patch>),
     /// Install packages into a throw-away environment, check, fix, and import them
-    Try(Try),
+    Try(Deferred<Try>),
     /// Run one command with the libraries that it lacks, changing nothing
-    Run(Run),
+    Run(Deferred<Run>),
     /// Run one command in a root that has /usr/lib, /usr/bin and /usr/include, made of packages
-    Fhs(Fhs),
+    Fhs(Deferred<Fhs>),
     /// Write shell.nix, flake.nix or a NixOS module with what an environment lacks
-    Shell(Shell),
+    Shell(Deferred<Shell>),
     /// Show the libraries that a file loads, each with the rule that found it
-    Tree(Tree),
+    Tree(Deferred<Tree>),
     /// Show every chain from a package to a library
-    Why(Why),
+    Why(Deferred<Why>),
     /// Say which packages have a library, or any file
-    Locate(Locate),
+    Locate(Deferred<Locate>),
     /// Build, fetch and describe indexes: which package has which files
     #[command(subcommand)]
     Index(Index),
     /// Say what this machine is, what is set up, and what is not
     Doctor,
     /// Print completions for a shell
-    Completions(Completions),
+    Completions(Deferred<Completions>),
     /// Print the manual page of a command
-    Man(Man),
+    Man(Deferred<Man>),
     /// Explain a topic or a command
-    Help(Help),
+    Help(Deferred<Help>),
 }
 
 /// Options of `check`.

@@ -66,6 +66,72 @@ fn the_soname_index_is_made_with_the_database_unless_that_alone_is_wanted() {
 }
 
 #[test]
+fn the_soname_index_alone_answers_without_a_database_and_knows_what_a_library_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("cache");
+    let own = home.join("pitstop/index");
+    let url = format!("file://{}", real().cache.display());
+    let ours = |command: &mut Command| {
+        command.env("XDG_CACHE_HOME", &home).env_remove("NIX_INDEX_DATABASE").output().unwrap()
+    };
+    let mut index = Command::new(env!("CARGO_BIN_EXE_pitstop"));
+    index.args(["index", "build", "--format", "soname", "--cache", &url, "--packages"]).arg(&real().packages);
+    let output = ours(&mut index);
+    assert!(output.status.success(), "{}", said(&output));
+    let names = |folder: &Path| -> Vec<String> {
+        let files = std::fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&own), ["nix.sonames", "nix.sonames.json"]);
+    let mut info = Command::new(env!("CARGO_BIN_EXE_pitstop"));
+    let document: Value =
+        serde_json::from_slice(&ours(info.args(["index", "info", "--json"])).stdout).unwrap();
+    assert_eq!(document["sonames"][0]["source"][0], url);
+    assert!(document["sonames"][0]["libraries"].as_u64().unwrap() > 20, "{document}");
+
+    let zlib = real().paths.iter().find(|path| path.contains("-zlib-1")).unwrap();
+    let best = |home: &Path| -> Value {
+        let mut locate = Command::new(env!("CARGO_BIN_EXE_pitstop"));
+        locate.args(["locate", "--json", "libz.so.1"]).env("XDG_CACHE_HOME", home);
+        let output = locate.env_remove("NIX_INDEX_DATABASE").output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let candidates = document["sonames"][0]["candidates"].as_array().unwrap();
+        candidates.iter().find(|candidate| candidate["source"] == "nix").unwrap().clone()
+    };
+    let found = best(&home);
+    assert_eq!(found["path"], format!("{zlib}/lib/libz.so.1"));
+    assert!(found["told_by"].as_str().unwrap().contains(&url), "{found}");
+    // What Nix counted when it made the cache.
+    let hash = &zlib["/nix/store/".len()..][..32];
+    let size = |hash: &str| -> (u64, Vec<String>) {
+        let info = String::from_utf8(real().file(&format!("/{hash}.narinfo")).unwrap()).unwrap();
+        let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+        let references = field("References:").split_whitespace().map(|path| path[..32].to_owned()).collect();
+        (field("NarSize: ").parse().unwrap(), references)
+    };
+    let (mut closure, mut open) = (std::collections::BTreeMap::new(), vec![hash.to_owned()]);
+    while let Some(hash) = open.pop() {
+        let (bytes, references) = size(&hash);
+        if closure.insert(hash, bytes).is_none() {
+            open.extend(references);
+        }
+    }
+    assert!(closure.len() > 1, "it needs nothing besides, so this shows little");
+    assert_eq!(found["score"]["closure"], closure.values().sum::<u64>());
+
+    // A database of the same holds the same, and its index as well.
+    let all = folder.path().join("all");
+    let mut index = Command::new(env!("CARGO_BIN_EXE_pitstop"));
+    index.args(["index", "build", "--compression", "3", "--cache", &url, "--packages"]);
+    let output = index.arg(&real().packages).env("XDG_CACHE_HOME", &all).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(best(&all)["score"], found["score"]);
+}
+
+#[test]
 fn a_real_cache_gives_what_the_store_has() {
     let folder = tempfile::tempdir().unwrap();
     let index = folder.path().join("files");

@@ -320,3 +320,34 @@ fn the_name_of_a_library_is_answered_from_the_table() {
     assert!(text.contains("zlib") && text.contains("zlib1g"), "{text}");
     assert_eq!(pitstop(empty.path(), &["libnobody-knows.so.9"]).status.code(), Some(1));
 }
+
+/// The names of the system calls that a command makes, its threads' and children's among them.
+fn calls(home: &Path, folder: &Path, words: &[&str]) -> Vec<String> {
+    let trace = home.join("trace");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-o"]).arg(&trace).arg(env!("CARGO_BIN_EXE_pitstop")).args(words);
+    command.env("XDG_CACHE_HOME", home).env("NIX_INDEX_DATABASE", folder).env_remove("LD_LIBRARY_PATH");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = fs::read_to_string(trace).unwrap();
+    let name = |line: &str| Some(line.split_once(' ')?.1.trim_start().split_once('(')?.0.to_owned());
+    text.lines().filter_map(name).collect()
+}
+
+/// How fast a lookup is follows from this: a millisecond is some hundred calls.
+#[test]
+fn a_lookup_starts_nothing_and_asks_the_system_little() {
+    let (folder, home) = (database(), tempfile::tempdir().unwrap());
+    let ask = |words: &[&str]| calls(home.path(), folder.path(), words);
+    let built = ask(&["locate", "libz.so.1"]);
+    assert!(built.iter().any(|call| call.starts_with("clone")), "the index was not built: {built:?}");
+    let (start, one) = (ask(&["--version"]), ask(&["locate", "libz.so.1"]));
+    let many = ask(&["locate", "libz.so.1", "libpng16.so.16", "libssl.so.3", "libX11.so.6", "libGL.so.1"]);
+    for calls in [&start, &one, &many] {
+        let starts = calls.iter().filter(|call| call.starts_with("clone") || call.contains("fork")).count();
+        assert_eq!(starts, 0, "a thread or a process was started: {calls:?}");
+    }
+    assert!(start.len() <= 80, "{}: {start:?}", start.len());
+    assert!(one.len() <= start.len() + 30, "{} after {}: {one:?}", one.len(), start.len());
+    assert!(many.len() <= one.len() + 4 * 5, "{} after {}: {many:?}", many.len(), one.len());
+}

@@ -5,6 +5,7 @@
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use support::{Root, nixbox, pitstop, same};
 
@@ -151,8 +152,13 @@ fn made_up(root: &Root) {
     root.sh("site=$(echo v/lib/python3*/site-packages); mkdir $site/asks; cp /made/_asks.abi3.so $site/asks/; touch $site/asks/__init__.py");
 }
 
-/// The folder with what the test made outside: the module, and the database.
-fn made_outside() -> PathBuf {
+/// The folder with what the tests made outside: the module, and the database.
+fn made_outside() -> &'static Path {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(make_outside)
+}
+
+fn make_outside() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("made-up");
     std::fs::create_dir_all(folder.join("nix-index")).unwrap();
     let source = r#"
@@ -182,6 +188,7 @@ fn made_outside() -> PathBuf {
     for (package, path) in [
         (package("made-up", "a"), "/lib/libmadeup.so.3"),
         (package("steam-run", "b"), "/usr/lib/libmadeup.so.3"),
+        (package("no-such-attribute", "c"), "/lib/libodbc.so.2"),
     ] {
         let node = pitstop_core::index::Node::Regular { size: 1, executable: true };
         writer.add(&package, [&pitstop_core::index::Entry { path: path.into(), node }]).unwrap();
@@ -220,4 +227,63 @@ fn a_library_that_only_a_database_knows_is_named_provided_and_taken_back() {
     with("undo v");
     same(&before, &root.tree("v"), "undo left something");
     root.python("", code).unwrap_err();
+}
+
+/// What `fix` notes of who told it.
+fn told_by(root: &Root) -> Vec<String> {
+    let record: serde_json::Value = serde_json::from_str(&root.sh("cat v/.pitstop/provided.json")).unwrap();
+    let told = record["libraries"].as_array().unwrap().iter().filter_map(|one| one["told_by"].as_str());
+    told.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_embedded_table_is_asked_before_an_index() {
+    let root = Root::in_machine(nixbox().machine().bind(made_outside(), "/made", false), &["pyodbc"]);
+    let fix = format!("NIX_INDEX_DATABASE=/made/nix-index {} fix v", pitstop().display());
+    let said = root.sh(&fix);
+    root.python("", "import pyodbc").unwrap_or_else(|error| panic!("{said}\n{error}"));
+    let told = told_by(&root);
+    assert!(!told.is_empty() && told.iter().all(|who| who == "the embedded table"), "{told:?}");
+}
+
+#[test]
+fn a_database_answers_itself_where_its_index_cannot_be_kept() {
+    let root = Root::in_machine(nixbox().machine().bind(made_outside(), "/made", false), &[]);
+    made_up(&root);
+    // Nothing can be made below this.
+    let variables = "NIX_INDEX_DATABASE=/made/nix-index XDG_CACHE_HOME=/proc";
+    let said = root.sh(&format!("{variables} {} fix v --nixpkgs ./set", pitstop().display()));
+    root.python("", "import asks._asks").unwrap_or_else(|error| panic!("{said}\n{error}"));
+    assert_eq!(told_by(&root), ["the nix-index database /made/nix-index/files"], "{said}");
+}
+
+#[test]
+fn an_index_is_fetched_where_nothing_here_knows_a_library_and_only_online() {
+    let root = Root::in_machine(nixbox().machine().bind(made_outside(), "/made", false), &[]);
+    made_up(&root);
+    let with_server = |command: &str| {
+        root.machine
+            .sh(&format!(
+                "python3.11 -u -m http.server 0 --bind 127.0.0.1 --directory /made/nix-index >log 2>&1 & server=$!\n\
+                 until grep -q ' port ' log; do kill -0 $server; done\n\
+                 port=$(sed -n 's/.* port \\([0-9]*\\).*/\\1/p' log)\n\
+                 status=0; PITSTOP_INDEX_URL=http://127.0.0.1:$port/files {} {command} || status=$?\n\
+                 kill $server; grep GET log || true; exit $status",
+                pitstop().display()
+            ))
+            .unwrap()
+    };
+    let ran = with_server("fix v --nixpkgs ./set");
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    assert!(!ran.stdout.contains("GET"), "it asked the network unbidden: {}", ran.stdout);
+    let ran = with_server("fix v --nixpkgs ./set --online");
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.stdout.matches("GET /files").count(), 1, "{}", ran.stdout);
+    root.python("", "import asks._asks").unwrap_or_else(|error| panic!("{}{error}", ran.stdout));
+    let told = told_by(&root);
+    assert!(told.len() == 1 && told[0].ends_with("/pitstop/index/files"), "{told:?}");
+
+    // What was fetched is there for the next, without the network.
+    root.sh(&format!("{0} undo v && {0} fix v --nixpkgs ./set", pitstop().display()));
+    root.python("", "import asks._asks").unwrap();
 }

@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 
 use nixbox::wheels;
-use support::{Root, Use, come_to_work, nixbox};
+use support::{Root, Use, come_to_work, nixbox, pitstop};
 
 #[test]
 fn ctypes_packages_use_the_libraries_that_they_find_by_name() {
@@ -160,7 +160,7 @@ v/bin/python make.py; v/bin/pip install -q --no-index ./cudish-1-py3-none-any.wh
 ";
 
 /// A folder with a made driver, a module that is linked to it, and a machine that has the module, and the driver if asked.
-fn machine_with_a_driver(has_driver: bool) -> (tempfile::TempDir, Box) {
+fn machine_with_a_driver(has_driver: bool) -> (tempfile::TempDir, Root) {
     let folder = tempfile::tempdir().unwrap();
     let (driver, made) = (folder.path().join("driver"), folder.path().join("made"));
     for folder in [driver.join("lib"), driver.join("share/glvnd/egl_vendor.d"), made.clone()] {
@@ -180,13 +180,12 @@ fn machine_with_a_driver(has_driver: bool) -> (tempfile::TempDir, Box) {
     let module =
         "int pst_devices(void); void *PyInit__linked(void) { return 0 * pst_devices() + (char *) 0; }";
     gcc(module, &made.join("_linked.so"), &["-Wl,--no-as-needed", library.to_str().unwrap()]);
-    pitstop();
     let mut machine = nixbox().machine().bind(made, "/made", false);
     if has_driver {
         machine = machine.bind(driver, "/run/opengl-driver", false);
     }
-    let root = Box { machine: machine.start().unwrap() };
-    root.sh(&format!("python3.11 -m venv v\n{WHEEL_FOR_A_DRIVER}"));
+    let root = Root::in_machine(machine, &[]);
+    root.sh(WHEEL_FOR_A_DRIVER);
     (folder, root)
 }
 
@@ -200,20 +199,17 @@ fn libraries_of_the_driver_come_from_the_drivers_folder() {
     for code in uses {
         root.python("", code).expect_err("it works without a fix, so this test shows nothing");
     }
-    let (status, said) = root.pitstop("check v");
-    assert!(status == Some(1) && said.contains("the GPU driver of this machine"), "{said}");
-    let (status, said) = root.pitstop("fix v");
-    assert_eq!(status, Some(0), "{said}");
+    let said = root.pitstop("check v", 1);
+    assert!(said.contains("the GPU driver of this machine"), "{said}");
+    let said = root.pitstop("fix v", 0);
     assert!(said.contains("/run/opengl-driver/lib/libcuda.so.1"), "{said}");
     for code in uses {
         root.python("", code).unwrap_or_else(|error| panic!("{code}\n{said}\n{error}"));
     }
-    let (status, said) = root.pitstop("doctor");
-    assert_eq!(status, Some(0), "{said}");
+    let said = root.pitstop("doctor", 0);
     assert!(said.contains("/run/opengl-driver/lib"), "{said}");
     assert!(said.contains("/run/opengl-driver/share/glvnd/egl_vendor.d/10_nvidia.json"), "{said}");
-    let (status, said) = root.pitstop("undo v");
-    assert_eq!(status, Some(0), "{said}");
+    root.pitstop("undo v", 0);
     root.python("", uses[0]).expect_err("it still works after undo");
 }
 
@@ -226,19 +222,17 @@ fn without_a_driver_that_is_a_note_and_no_failure() {
         assert!(!said.contains("could not be provided") && !said.contains("error"), "{said}");
     };
     for command in ["check v", "fix v", "fix --optional v"] {
-        let (status, said) = root.pitstop(command);
-        assert_eq!(status, Some(0), "{command}: {said}");
-        once(&said);
+        once(&root.pitstop(command, 0));
     }
     let json = root.sh(&format!("{} check --json v", pitstop().display()));
     assert!(json.contains("\"missing\": []"), "{json}");
-    let (status, said) = root.pitstop("fix --quiet v");
-    assert!(status == Some(0) && said.is_empty(), "{said}");
+    let said = root.pitstop("fix --quiet v", 0);
+    assert!(said.is_empty(), "{said}");
 }
 
 #[test]
 fn a_shell_hook_fixes_the_environment_before_the_shell_starts() {
-    let root = Box::with(&["python-magic"]);
+    let root = Root::with(&["python-magic"]);
     let hook = "{ pkgs ? import <nixpkgs> {} }: pkgs.mkShell { shellHook = \"pitstop fix --quiet v\"; }";
     std::fs::write(root.machine.home().join("shell.nix"), hook).unwrap();
     root.sh(&format!("mkdir own; ln -s {} own/pitstop", pitstop().display()));

@@ -3,22 +3,36 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
 /// A command, by the name under which it stands in the table.
 pub(super) struct Contestant {
     pub(super) name: &'static str,
-    /// For `sh -c`.
-    command: String,
+    start: Start,
     /// It runs in one round of so many; the slow ones not in each.
     every: usize,
 }
 
+/// How a command is started.
+enum Start {
+    /// By `sh -c`.
+    Shell(String),
+    /// By itself, with variables: for what takes no longer than a shell.
+    Direct(Vec<String>, Vec<(&'static str, String)>),
+}
+
 impl Contestant {
     pub(super) fn new(name: &'static str, command: String) -> Self {
-        Self { name, command, every: 1 }
+        Self { name, start: Start::Shell(command), every: 1 }
+    }
+
+    /// A program and its arguments, started without a shell.
+    pub(super) fn direct(name: &'static str, words: &[&str], variables: &[(&'static str, &str)]) -> Self {
+        let words = words.iter().map(|&word| word.to_owned()).collect();
+        let variables = variables.iter().map(|&(name, value)| (name, value.to_owned())).collect();
+        Self { name, start: Start::Direct(words, variables), every: 1 }
     }
 
     pub(super) fn every(self, rounds: usize) -> Self {
@@ -56,7 +70,7 @@ pub(super) fn run(contestants: &[Contestant], rounds: usize) -> Result<Vec<Figur
             if round > 0 && round % contestant.every != 0 {
                 continue;
             }
-            let run = one(&contestant.command).with_context(|| contestant.command.clone())?;
+            let run = one(&contestant.start).with_context(|| contestant.name)?;
             if round > 0 {
                 runs.push(run);
             }
@@ -67,12 +81,19 @@ pub(super) fn run(contestants: &[Contestant], rounds: usize) -> Result<Vec<Figur
 
 /// Runs one contestant once, cold as it is.
 pub(super) fn once(contestant: &Contestant) -> Result<Figures> {
-    figures(contestant.name, vec![one(&contestant.command)?])
+    figures(contestant.name, vec![one(&contestant.start)?])
 }
 
 /// Runs a command in a process that does nothing else, since the system counts memory by children that have ended.
-fn one(command: &str) -> Result<Run> {
-    let output = Command::new(std::env::current_exe()?).args(["bench", "measure", command]).output()?;
+fn one(start: &Start) -> Result<Run> {
+    let mut measuring = Command::new(std::env::current_exe()?);
+    match start {
+        Start::Shell(command) => measuring.args(["bench", "measure", command]),
+        Start::Direct(words, variables) => {
+            measuring.args(["bench", "measure-direct"]).args(words).envs(variables.iter().cloned())
+        }
+    };
+    let output = measuring.output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout)?;
     let mut numbers = text.split_whitespace().map(str::parse::<u64>);
@@ -86,10 +107,16 @@ fn one(command: &str) -> Result<Run> {
 
 /// `xtask bench measure COMMAND`: microseconds by the clock and by the processor, and KiB.
 pub(super) fn measure(command: &str) -> Result<()> {
-    let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    measure_direct(&["/bin/sh", "-c", command])
+}
+
+/// `xtask bench measure-direct PROGRAM ARGUMENTS…`: the same, without a shell.
+pub(super) fn measure_direct(words: &[&str]) -> Result<()> {
+    let [program, arguments @ ..] = words else { bail!("measure what?") };
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let began = Instant::now();
-    let status = shell.status()?;
+    let status = command.status()?;
     let wall = began.elapsed();
     // Contestants end as they like (`grep` finds nothing, libraries are missing), but they must be there.
     ensure!(!matches!(status.code(), None | Some(126 | 127)), "the command failed: {status}");

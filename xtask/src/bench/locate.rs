@@ -28,6 +28,25 @@ const TIMED: &[(&str, &str)] = &[
     ("nothing found", "this-is-nowhere"),
 ];
 
+/// What a wheel or two may lack.
+const FIFTEEN: &[&str] = &[
+    "libz.so.1",
+    "libm.so.6",
+    "libc.so.6",
+    "libdl.so.2",
+    "libpng16.so.16",
+    "libssl.so.3",
+    "libX11.so.6",
+    "libGL.so.1",
+    "libodbc.so.2",
+    "libpulse.so.0",
+    "libstdc++.so.6",
+    "libgcc_s.so.1",
+    "libffi.so.8",
+    "libexpat.so.1",
+    "libxml2.so.2",
+];
+
 #[derive(Default)]
 struct Options {
     peer: Option<PathBuf>,
@@ -165,6 +184,7 @@ fn compare(pitstop: &Path, peer: &Path, database: &Path) -> Result<String> {
 
 fn time(pitstop: &Path, peer: &Path, database: &Path, rounds: usize, compared: &str) -> Result<()> {
     let database_file = database.join("files");
+    let sonames = || sonames(pitstop, peer, database, rounds);
     let (pitstop, peer, folder) = (quoted(pitstop), quoted(peer), quoted(database));
     let mut text = String::new();
     let size = fs::metadata(&database_file)?.len();
@@ -176,11 +196,11 @@ fn time(pitstop: &Path, peer: &Path, database: &Path, rounds: usize, compared: &
     text.push_str("| question | nix-locate, ms | `pitstop locate`, ms | ratio of medians | middle halves within, ms | peak, MiB: nix-locate | pitstop |\n");
     text.push_str("| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n");
     let unpack = format!("tail -c +13 {} | zstd -dcq --no-progress > /dev/null", quoted(&database_file));
-    let fifteen = "-w libz.so.1 libm.so.6 libc.so.6 libdl.so.2 libpng16.so.16 libssl.so.3 libX11.so.6 libGL.so.1 \
-                   libodbc.so.2 libpulse.so.0 libstdc++.so.6 libgcc_s.so.1 libffi.so.8 libexpat.so.1 libxml2.so.2";
+    let fifteen = format!("-w {}", FIFTEEN.join(" "));
     let pairs = TIMED.iter().map(|(name, words)| (*name, *words, *words));
     let mut floor = None;
-    for (name, ours, theirs) in pairs.chain([("fifteen sonames (nix-locate: one)", fifteen, "-w libz.so.1")])
+    for (name, ours, theirs) in
+        pairs.chain([("fifteen sonames (nix-locate: one)", fifteen.as_str(), "-w libz.so.1")])
     {
         let figures = contest::run(
             &[
@@ -207,49 +227,54 @@ fn time(pitstop: &Path, peer: &Path, database: &Path, rounds: usize, compared: &
     if let Some((median, spread)) = floor {
         writeln!(text, "\n`zstd -dc` alone: {median:.0} ms, the middle half within {spread:.0}.")?;
     }
-    text.push_str(&sonames(&pitstop, &peer, database, rounds)?);
+    text.push_str(&sonames()?);
     report::put("locate", &text)
 }
 
-/// The soname index of the same database: built, asked for one, asked for fifteen.
-fn sonames(pitstop: &str, peer: &str, database: &Path, rounds: usize) -> Result<String> {
-    const FIFTEEN: &str = "libz.so.1 libm.so.6 libc.so.6 libdl.so.2 libpng16.so.16 libssl.so.3 libX11.so.6 libGL.so.1 \
-                           libodbc.so.2 libpulse.so.0 libstdc++.so.6 libgcc_s.so.1 libffi.so.8 libexpat.so.1 libxml2.so.2";
+/// The soname index of the same database: built, asked for one, asked for fifteen. What takes no longer than a shell is
+/// started without one, and runs more often.
+fn sonames(pitstop: &Path, peer: &Path, database: &Path, rounds: usize) -> Result<String> {
+    const QUICK: usize = 20;
     let cache = std::env::temp_dir().join(format!("pitstop-bench-sonames-{}", std::process::id()));
-    let (folder, cache_word) = (quoted(database), quoted(&cache));
-    let ask = format!("env XDG_CACHE_HOME={cache_word} NIX_INDEX_DATABASE={folder} {pitstop} locate");
-    let figures = contest::run(
-        &[
-            Contestant::new("nix-locate", format!("exec {peer} --db {folder} -w libz.so.1")),
-            Contestant::new("built", format!("rm -rf {cache_word}; exec {ask} libz.so.1")),
-            Contestant::new("one", format!("exec {ask} libz.so.1")),
-            Contestant::new("fifteen", format!("exec {ask} {FIFTEEN}")),
-            Contestant::new("nothing", format!("exec {pitstop} --version")),
-        ],
-        rounds,
-    )?;
+    let path = |path: &Path| path.to_str().map(str::to_owned).context("not UTF-8");
+    let (program, peer, folder, home) = (path(pitstop)?, path(peer)?, path(database)?, path(&cache)?);
+    let variables = [("XDG_CACHE_HOME", home.as_str()), ("NIX_INDEX_DATABASE", folder.as_str())];
+    let build = format!(
+        "rm -rf {0}; XDG_CACHE_HOME={0} NIX_INDEX_DATABASE={1} exec {2} locate libz.so.1",
+        quoted(&cache),
+        quoted(database),
+        quoted(pitstop)
+    );
+    let slow = [
+        Contestant::direct("nix-locate, one soname", &[&peer, "--db", &folder, "-w", "libz.so.1"], &[]),
+        Contestant::new("`pitstop locate`, one, the index built first", build),
+    ];
+    let ask = |name, sonames: &[&str]| {
+        Contestant::direct(name, &[&[program.as_str(), "locate"], sonames].concat(), &variables)
+    };
+    let quick = [
+        ask("`pitstop locate`, one soname", &FIFTEEN[..1]),
+        ask("`pitstop locate`, fifteen sonames", FIFTEEN),
+        Contestant::direct("`pitstop --version`", &[&program, "--version"], &[]),
+        Contestant::direct("`true`", &["/bin/true"], &[]),
+    ];
+    let mut figures = contest::run(&slow, rounds)?;
+    figures.extend(contest::run(&quick, rounds * QUICK)?);
     let size = folder_bytes(&cache.join("pitstop/index"))?;
     fs::remove_dir_all(&cache)?;
-    let [theirs, ..] = figures.as_slice() else { bail!("five were to run") };
     let share = 100.0 * float(size) / float(fs::metadata(database.join("files"))?.len());
     let mut text = format!("\nThe soname index of it: {size} bytes, {share:.1} % of the database.\n\n");
     text.push_str(
-        "| | median, ms | least, ms | middle half within, ms | nix-locate takes so many times as long |\n",
+        "| | median, ms | least, ms | middle half within, ms | processor, ms | nix-locate takes so many times as long | runs |\n",
     );
-    text.push_str("| --- | ---: | ---: | ---: | ---: |\n");
-    let names = [
-        "nix-locate, one soname",
-        "`pitstop locate`, one, the index built first",
-        "`pitstop locate`, one soname",
-        "`pitstop locate`, fifteen sonames",
-        "`pitstop --version`",
-    ];
-    for (name, one) in names.iter().zip(&figures) {
-        let times = theirs.median_ms / one.median_ms;
+    text.push_str("| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n");
+    let theirs = figures.first().context("nobody ran")?.median_ms;
+    for one in &figures {
+        let times = theirs / one.median_ms;
         writeln!(
             text,
-            "| {name} | {:.2} | {:.2} | {:.2} | {times:.1} |",
-            one.median_ms, one.least_ms, one.spread_ms
+            "| {} | {:.2} | {:.2} | {:.2} | {:.2} | {times:.1} | {} |",
+            one.name, one.median_ms, one.least_ms, one.spread_ms, one.processor_ms, one.runs
         )?;
     }
     Ok(text)

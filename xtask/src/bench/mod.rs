@@ -28,6 +28,7 @@ pub(crate) fn run_words(words: &[OsString]) -> Result<()> {
         words.iter().map(|word| word.to_str().context("not UTF-8")).collect::<Result<_>>()?;
     match words.as_slice() {
         ["measure", command] => contest::measure(command),
+        ["measure-direct", words @ ..] => contest::measure_direct(words),
         ["index"] => index::run(),
         ["check", options @ ..] => check(&Options::parse(options)?),
         ["locate", options @ ..] => locate::run_words(options),

@@ -13,6 +13,7 @@ pub mod ls;
 pub mod narinfo;
 pub mod nix_env;
 mod package;
+pub mod release;
 pub mod search;
 pub mod sonames;
 pub mod store_paths;

@@ -24,8 +24,6 @@ pub struct Question<'a> {
     /// Whether the file of a holder, where it is on this machine, defines every version asked for. `None` where the file
     /// is not at hand.
     pub defines: &'a dyn Fn(&Holder) -> Option<bool>,
-    /// The size in bytes of all that a holder's package needs, itself included, where it is known.
-    pub closure: &'a dyn Fn(&Holder) -> Option<u64>,
 }
 
 /// Why one package stands before another. Less is better in every part; the first part that differs decides.
@@ -169,7 +167,7 @@ fn score(question: &Question<'_>, holder: &Holder, known: &[(String, bool)]) -> 
         },
         name: of_kind(namesake(question.soname, attribute), debian_namesake(question.soname, attribute)),
         nested: attribute.matches('.').count(),
-        closure: (question.closure)(holder),
+        closure: holder.closure,
         versions: u8::from((question.defines)(holder) == Some(false)),
         length: attribute.len(),
     }

@@ -18,7 +18,7 @@ use pitstop_core::index::{Entry, Package, StorePath};
 use serde::Serialize;
 
 use super::cache::Cache;
-use super::graph::{Graph, Id};
+use super::graph::{Closures, Graph, Id};
 use super::http::Client;
 use super::journal::{Journal, JournalError, Known, Record};
 use super::pack::{pack, unpack};
@@ -173,7 +173,7 @@ pub fn walk(
     let mut states = Vec::new();
     let journal = Journal::open(&journal, &identity, fresh, |record, place| {
         let id = graph.id(&record.path);
-        graph.refer(id, &record.references);
+        graph.refer(id, record.size, &record.references);
         states.resize(graph.len(), State::Unknown);
         states[id as usize] = state(record.known, place);
     })?;
@@ -304,7 +304,7 @@ impl Books {
     fn enter(&mut self, id: Id, found: Found) -> Result<(), CrawlError> {
         let Found { record, failure } = found;
         let Walked { graph, states, failures, journal, .. } = &mut self.walked;
-        graph.refer(id, &record.references);
+        graph.refer(id, record.size, &record.references);
         states.resize(graph.len(), State::Unknown);
         self.reached.resize(graph.len(), false);
         if let Some(words) = failure {
@@ -340,7 +340,7 @@ fn serve(takers: &Mutex<Receiver<(Id, StorePath)>>, givers: &SyncSender<(Id, Fou
 /// Asks one cache after the other for a path, until one has its files.
 fn ask(path: &StorePath, caches: &[Cache]) -> Found {
     let (references, packed) = (Vec::new(), Vec::new());
-    let mut record = Record { known: Known::Absent, path: path.clone(), references, packed };
+    let mut record = Record { known: Known::Absent, path: path.clone(), size: 0, references, packed };
     let mut failure = None;
     for cache in caches {
         let info = match cache.narinfo(&path.hash) {
@@ -352,7 +352,7 @@ fn ask(path: &StorePath, caches: &[Cache]) -> Found {
             }
         };
         record.known = Known::Unlisted;
-        record.references = info.references;
+        (record.size, record.references) = (info.nar_size, info.references);
         match cache.listing(path, |entries| pack(&entries)) {
             Ok(Some(packed)) => {
                 record = Record { known: Known::Listed, packed, ..record };
@@ -402,6 +402,12 @@ impl Walked {
     #[must_use]
     pub const fn journal_bytes(&self) -> u64 {
         self.journal.bytes()
+    }
+
+    /// How large closures are.
+    #[must_use]
+    pub fn closures(&self) -> Closures<'_> {
+        Closures::of(&self.graph)
     }
 
     /// Ends the walk. The journal goes, unless requests failed that the next walk may make again.

@@ -1,5 +1,6 @@
 //! Store paths, what they refer to, and how each is reached from a package set; held in few bytes for each.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use foldhash::HashMap;
@@ -27,6 +28,8 @@ struct Node {
     /// Attribute and output of a path that the package set names itself, with a NUL between.
     attribute: Option<Box<str>>,
     system: u16,
+    /// The length of its archive, in bytes; 0 where it is not known, since none is empty.
+    size: u64,
     references: Box<[Id]>,
 }
 
@@ -63,13 +66,19 @@ impl Graph {
         let id = *self.ids.entry(hash).or_insert(next);
         if id == next {
             let name = path.name.as_str().into();
-            self.nodes.push(Node { hash, name, attribute: None, system: 0, references: Box::default() });
+            self.nodes.push(Node {
+                hash,
+                name,
+                attribute: None,
+                system: 0,
+                size: 0,
+                references: Box::default(),
+            });
         }
         id
     }
 
-    #[cfg(test)]
-    pub(super) fn known(&self, path: &StorePath) -> Option<Id> {
+    fn known(&self, path: &StorePath) -> Option<Id> {
         self.ids.get(&hash_of(path)).copied()
     }
 
@@ -112,10 +121,11 @@ impl Graph {
         }
     }
 
-    /// Says what a path refers to.
-    pub(super) fn refer(&mut self, id: Id, references: &[StorePath]) {
+    /// Says how long a path's archive is, in bytes (0 where that is not known), and what it refers to.
+    pub(super) fn refer(&mut self, id: Id, size: u64, references: &[StorePath]) {
         let ids = references.iter().map(|reference| self.id(reference)).collect();
-        self.nodes[id as usize].references = ids;
+        let node = &mut self.nodes[id as usize];
+        (node.size, node.references) = (size, ids);
     }
 
     pub(super) fn references(&self, id: Id) -> &[Id] {
@@ -193,6 +203,41 @@ impl Graph {
     }
 }
 
+/// The sizes of closures.
+#[derive(Debug)]
+pub struct Closures<'g> {
+    graph: &'g Graph,
+    /// The last question in which each path was met.
+    met: RefCell<(u32, Vec<u32>)>,
+}
+
+impl<'g> Closures<'g> {
+    pub(super) fn of(graph: &'g Graph) -> Self {
+        Self { graph, met: RefCell::new((0, vec![0; graph.len()])) }
+    }
+
+    /// The size in bytes of a path and of all that it needs, as archives; `None` where one of them is not known.
+    #[must_use]
+    pub fn bytes(&self, path: &StorePath) -> Option<u64> {
+        let (question, met) = &mut *self.met.borrow_mut();
+        *question += 1;
+        let mut open = vec![self.graph.known(path)?];
+        let mut bytes = 0_u64;
+        while let Some(id) = open.pop() {
+            if std::mem::replace(&mut met[id as usize], *question) == *question {
+                continue;
+            }
+            let node = &self.graph.nodes[id as usize];
+            if node.size == 0 {
+                return None;
+            }
+            bytes = bytes.saturating_add(node.size);
+            open.extend_from_slice(&node.references);
+        }
+        Some(bytes)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,10 +276,10 @@ mod tests {
         graph.add_package(&package('a', "alpha"));
         let (alpha, beta) = (path('a', ""), path('b', ""));
         let (alpha, beta) = (graph.known(&alpha).unwrap(), graph.known(&beta).unwrap());
-        graph.refer(beta, &[path('c', "c"), path('b', "beta")]);
-        graph.refer(alpha, &[path('b', "beta"), path('d', "d")]);
+        graph.refer(beta, 10, &[path('c', "c"), path('b', "beta")]);
+        graph.refer(alpha, 1, &[path('b', "beta"), path('d', "d")]);
         let d = graph.known(&path('d', "")).unwrap();
-        graph.refer(d, &[path('c', "c")]);
+        graph.refer(d, 1000, &[path('c', "c")]);
         let said: Vec<String> = graph
             .reached()
             .into_iter()
@@ -244,5 +289,19 @@ mod tests {
             })
             .collect();
         assert_eq!(said, ["alpha alpha true", "beta beta true", "d alpha false", "c beta false"]);
+    }
+
+    #[test]
+    fn a_closure_counts_each_path_once_and_is_unknown_where_one_of_them_is() {
+        let mut graph = Graph::new("/nix/store");
+        let sizes = [('a', 1, "bc"), ('b', 10, "cdb"), ('c', 100, "d"), ('d', 1000, ""), ('e', 10_000, "f")];
+        for (letter, size, references) in sizes {
+            let id = graph.id(&path(letter, "x"));
+            graph.refer(id, size, &references.chars().map(|letter| path(letter, "x")).collect::<Vec<_>>());
+        }
+        let closures = Closures::of(&graph);
+        let of = |letter| closures.bytes(&path(letter, "x"));
+        assert_eq!(['a', 'b', 'c', 'd'].map(of), [Some(1111), Some(1110), Some(1100), Some(1000)]);
+        assert_eq!(['e', 'f', 'z'].map(of), [None; 3]);
     }
 }

@@ -13,7 +13,7 @@ use fs_err::File;
 use pitstop_core::index::StorePath;
 use sha2::{Digest, Sha256};
 
-const MAGIC: &str = "pitstop index journal 1";
+const MAGIC: &str = "pitstop index journal 2";
 const HEAD_BYTES: usize = 12;
 const RECORD_BYTES_MAX: u32 = 1 << 30;
 /// How long it is believed that a cache has no such path. Nix's `narinfo-cache-negative-ttl` is as long.
@@ -35,6 +35,8 @@ pub(super) enum Known {
 pub(super) struct Record {
     pub(super) known: Known,
     pub(super) path: StorePath,
+    /// The length of its archive, in bytes; 0 where no cache has it.
+    pub(super) size: u64,
     pub(super) references: Vec<StorePath>,
     /// Its files, as [`super::pack`] writes them; empty unless it is listed.
     pub(super) packed: Vec<u8>,
@@ -191,7 +193,7 @@ impl Record {
             Known::Unlisted => 'u',
             Known::Absent => 'a',
         };
-        let mut text = format!("{kind}{seconds}\n{}\n", self.path);
+        let mut text = format!("{kind}{seconds} {}\n{}\n", self.size, self.path);
         for reference in &self.references {
             text.push_str(&format!("{reference}\n"));
         }
@@ -207,7 +209,8 @@ impl Record {
         let text = std::str::from_utf8(&content[..split]).ok()?;
         let (text, store_dir) = text.rsplit_once('\n')?;
         let mut lines = text.lines();
-        let (kind, seconds) = lines.next()?.split_at_checked(1)?;
+        let (kind, numbers) = lines.next()?.split_at_checked(1)?;
+        let (seconds, size) = numbers.split_once(' ')?;
         let known = match kind {
             "l" => Known::Listed,
             "u" => Known::Unlisted,
@@ -218,7 +221,7 @@ impl Record {
         let path = StorePath::parse(lines.next()?, store_dir)?;
         let references = lines.map(|line| StorePath::parse(line, store_dir)).collect::<Option<_>>()?;
         let packed = content[split + 2..].to_vec();
-        Some((Self { known, path, references, packed }, written))
+        Some((Self { known, path, size: size.parse().ok()?, references, packed }, written))
     }
 }
 
@@ -235,6 +238,7 @@ mod tests {
         Record {
             known,
             path: path("a"),
+            size: 7,
             references: vec![path("b"), path("c")],
             packed: b"\n\nfiles".to_vec(),
         }

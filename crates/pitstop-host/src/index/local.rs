@@ -14,7 +14,7 @@ use pitstop_core::index::{Entry, Node, Package, StorePath};
 use serde_json::Value;
 
 use super::crawl::{Gap, Unlisted};
-use super::graph::Graph;
+use super::graph::{Closures, Graph};
 use crate::child;
 use crate::provide::Interrupt;
 
@@ -62,12 +62,18 @@ impl Store {
             graph.add_package(package);
         }
         let valid = graph.len();
-        for (path, references) in &listed {
+        for (path, (size, references)) in &listed {
             let id = graph.id(path);
-            graph.refer(id, references);
+            graph.refer(id, *size, references);
         }
         let valid = (0..graph.len()).map(|id| id < valid).collect();
         Ok(Self { graph, valid })
+    }
+
+    /// How large closures are.
+    #[must_use]
+    pub fn closures(&self) -> Closures<'_> {
+        Closures::of(&self.graph)
     }
 
     /// How many paths are valid.
@@ -110,8 +116,11 @@ impl Store {
     }
 }
 
+/// The length of a path's archive, in bytes, and what it refers to.
+type Info = (u64, Vec<StorePath>);
+
 /// What `nix path-info --json` says: a list until Nix 2.18, later an object by path.
-fn path_infos(json: &[u8], store_dir: &str) -> Result<BTreeMap<StorePath, Vec<StorePath>>, String> {
+fn path_infos(json: &[u8], store_dir: &str) -> Result<BTreeMap<StorePath, Info>, String> {
     let value: Value = serde_json::from_slice(json).map_err(|error| error.to_string())?;
     let pairs: Vec<(&str, &Value)> = match &value {
         Value::Array(list) => list.iter().filter_map(|info| Some((info["path"].as_str()?, info))).collect(),
@@ -131,7 +140,8 @@ fn path_infos(json: &[u8], store_dir: &str) -> Result<BTreeMap<StorePath, Vec<St
     for (path, info) in wanted {
         let path = parse(path).ok_or_else(|| format!("`{path}` is no path of {store_dir}"))?;
         let references = info["references"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        listed.insert(path, references.filter_map(parse).collect());
+        let size = info["narSize"].as_u64().unwrap_or(0);
+        listed.insert(path, (size, references.filter_map(parse).collect()));
     }
     Ok(listed)
 }
@@ -189,14 +199,15 @@ mod tests {
     #[test]
     fn nix_answers_in_three_ways() {
         let list = format!(
-            r#"[{{"path":"{A}","valid":true,"references":["{B}"]}},{{"path":"{B}.drv"}},{{"path":"{B}","valid":false}}]"#
+            r#"[{{"path":"{A}","valid":true,"narSize":9,"references":["{B}"]}},{{"path":"{B}.drv"}},{{"path":"{B}","valid":false}}]"#
         );
-        let object = format!(r#"{{"{A}":{{"references":["{B}"]}},"{B}.drv":{{}}}}"#);
+        let object = format!(r#"{{"{A}":{{"narSize":9,"references":["{B}"]}},"{B}.drv":{{}}}}"#);
         let short = object.replace("/nix/store/", "");
         for json in [list, object, short] {
             let found = path_infos(json.as_bytes(), "/nix/store").unwrap();
-            let said: Vec<String> = found.iter().map(|(path, refs)| format!("{path} {}", refs[0])).collect();
-            assert_eq!(said, [format!("{A} {B}")], "{json}");
+            let said: Vec<String> =
+                found.iter().map(|(path, (size, refs))| format!("{path} {size} {}", refs[0])).collect();
+            assert_eq!(said, [format!("{A} 9 {B}")], "{json}");
         }
         assert!(path_infos(b"3", "/nix/store").is_err());
     }

@@ -10,6 +10,7 @@ mod graph;
 pub mod http;
 mod journal;
 pub mod local;
+pub mod mirror;
 pub mod own;
 mod pack;
 pub mod places;
@@ -18,3 +19,5 @@ pub mod roots;
 pub mod sonames;
 mod unpack;
 pub mod update;
+
+pub use graph::Closures;

@@ -26,7 +26,6 @@ const WRAPPER_MAX: u64 = 1 << 20;
 ///
 /// The places that were looked at, where nothing is named and none of them has a database.
 pub fn find(named: Option<&Path>) -> Result<PathBuf, Vec<PathBuf>> {
-    let variable = || env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(named) = named.map(Path::to_owned).or_else(variable) {
         return Ok(if named.is_dir() { named.join(FILE) } else { named });
     }
@@ -51,6 +50,16 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, Vec<PathBuf>> {
     }
     looked.push(PathBuf::from("nix-locate"));
     Err(looked)
+}
+
+/// Whether the environment names a database.
+#[must_use]
+pub fn is_named() -> bool {
+    variable().is_some()
+}
+
+fn variable() -> Option<PathBuf> {
+    env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// The folder that a wrapper, a script or a small program, gives to nix-locate.

@@ -14,7 +14,7 @@ const BLOCK: usize = 64 << 10;
 /// Room before a block for the line that the block before it began, so that lines are never put together elsewhere.
 const HEADROOM: usize = 8 << 10;
 /// Blocks on their way.
-const BLOCKS: usize = 8;
+const BLOCKS: usize = 4;
 /// What is asked of zstd at once: as much as nix-locate asks, whose order of answers follows from it
 /// (`pitstop_core::index::search`).
 const READ: usize = 8 << 10;

@@ -24,7 +24,7 @@ pub struct Expected {
     pub bytes: Option<u64>,
 }
 
-/// Why an index was not replaced. The old one stands.
+/// Why a file was not replaced. The old one stands.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateError {
     /// It could not be fetched.
@@ -49,7 +49,7 @@ pub enum UpdateError {
         source: Box<database::Error>,
     },
     /// Another pitstop fetches it.
-    #[error("another pitstop fetches the same index (it holds `{0}`)")]
+    #[error("another pitstop fetches the same file (it holds `{0}`)")]
     Busy(PathBuf),
     /// It cannot be written.
     #[error(transparent)]
@@ -80,10 +80,7 @@ pub fn digest(text: &str) -> Option<[u8; 32]> {
     bytes.try_into().ok()
 }
 
-/// Fetches `url`, checks it, and puts it at `index`.
-///
-/// What a stop leaves is in `index.part`, and the next call goes on from there, as long as the server says by its
-/// `ETag` that the file is the same (RFC 9110, section 13.1.5).
+/// Fetches `url`, checks it, reads it whole, and puts it at `index`.
 pub fn update(
     url: &str,
     index: &Path,
@@ -92,10 +89,32 @@ pub fn update(
     interrupt: &Interrupt,
     progress: &mut dyn FnMut(u64, Option<u64>),
 ) -> Result<About, UpdateError> {
-    if let Some(folder) = index.parent() {
+    let unreadable = |source| UpdateError::Unreadable { url: url.to_owned(), source: Box::new(source) };
+    let read = |part: &Path| count(part).map_err(unreadable);
+    let ((packages, entries), bytes) = fetch(url, index, expected, client, interrupt, progress, read)?;
+    let about =
+        About { source: vec![url.to_owned()], made: About::now(), packages, entries, bytes, unlisted: 0 };
+    about.write(index)?;
+    Ok(about)
+}
+
+/// Fetches `url`, checks it, gives it to `read`, and puts it at `file`. Gives its length, too.
+///
+/// What a stop leaves is in `FILE.part`, and the next call goes on from there, as long as the server says by its
+/// `ETag` that the file is the same (RFC 9110, section 13.1.5).
+pub(super) fn fetch<T>(
+    url: &str,
+    to: &Path,
+    expected: Expected,
+    client: &Client,
+    interrupt: &Interrupt,
+    progress: &mut dyn FnMut(u64, Option<u64>),
+    read: impl FnOnce(&Path) -> Result<T, UpdateError>,
+) -> Result<(T, u64), UpdateError> {
+    if let Some(folder) = to.parent() {
         fs_err::create_dir_all(folder)?;
     }
-    let part = beside(index, "part");
+    let part = beside(to, "part");
     let file = fs_err::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&part)?;
     if file.file().try_lock().is_err() {
         return Err(UpdateError::Busy(part));
@@ -104,58 +123,49 @@ pub fn update(
     let mut download =
         Download { url, file, tag, limit: expected.bytes.unwrap_or(INDEX_BYTES_MAX), client, interrupt };
     download.run(progress)?;
-    let checked = check(url, &part, &mut download.file, expected);
-    let (packages, entries, bytes) = match checked {
-        Ok(counts) => counts,
-        Err(error) => {
-            // What is wrong now is wrong the next time, too.
-            download.forget()?;
-            return Err(error);
-        }
-    };
+    let checked = check(url, &mut download.file, expected).and_then(|bytes| Ok((read(&part)?, bytes)));
+    if checked.is_err() {
+        // What is wrong now is wrong the next time, too.
+        download.forget()?;
+        return checked;
+    }
     download.file.sync_all()?;
-    fs_err::rename(&part, index)?;
+    fs_err::rename(&part, to)?;
     let _ = fs_err::remove_file(&download.tag);
-    let about =
-        About { source: vec![url.to_owned()], made: About::now(), packages, entries, bytes, unlisted: 0 };
-    about.write(index)?;
-    Ok(about)
+    checked
 }
 
-/// Checks length and digest, and reads it whole.
-fn check(
-    url: &str,
-    part: &Path,
-    file: &mut File,
-    expected: Expected,
-) -> Result<(u64, u64, u64), UpdateError> {
+/// Checks length and digest; gives the length.
+fn check(url: &str, file: &mut File, expected: Expected) -> Result<u64, UpdateError> {
     let bytes = file.metadata()?.len();
     let other = |found: String, expected: String| UpdateError::Other { url: url.to_owned(), found, expected };
     if let Some(size) = expected.bytes.filter(|size| *size != bytes) {
         return Err(other(format!("{bytes} bytes"), size.to_string()));
     }
     if let Some(sha256) = expected.sha256 {
-        let mut hasher = Sha256::new();
-        let mut buffer = vec![0; 1 << 20];
-        file.rewind()?;
-        loop {
-            let read = file.read(&mut buffer)?;
-            if read == 0 {
-                break;
-            }
-            hasher.update(&buffer[..read]);
-        }
-        let found: [u8; 32] = hasher.finalize().into();
+        let found = sha256_of(file)?;
         if found != sha256 {
             return Err(other(format!("the digest {}", hex(&found)), hex(&sha256)));
         }
     }
-    let unreadable = |source| UpdateError::Unreadable { url: url.to_owned(), source: Box::new(source) };
-    let (packages, entries) = count(part).map_err(unreadable)?;
-    Ok((packages, entries, bytes))
+    Ok(bytes)
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// The SHA-256 of a whole file.
+pub(super) fn sha256_of(file: &mut File) -> io::Result<[u8; 32]> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 256 << 10];
+    file.rewind()?;
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(hasher.finalize().into());
+        }
+        hasher.update(&buffer[..read]);
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -4,15 +4,17 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::Deferred;
+
 /// What to do with indexes.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Index {
     /// Build an index from binary caches, or from the local store
-    Build(Build),
+    Build(Deferred<Build>),
     /// Fetch an index that others built
-    Update(Update),
+    Update(Deferred<Update>),
     /// Take a nix-index database from a file
-    Import(Import),
+    Import(Deferred<Import>),
     /// Say which indexes are there, where they come from and how old they are
     Info,
 }
@@ -56,16 +58,28 @@ pub(crate) struct Build {
     #[arg(long)]
     pub(crate) store: bool,
 
-    /// Make a soname index of Debian's packages from these lists of files (Contents-amd64.gz) [default: those of
-    /// apt-file, else apt fetches them]
-    #[arg(long, value_name = "FILE", num_args = 0.., conflicts_with_all = ["cache", "store", "nixpkgs", "output"])]
-    pub(crate) debian: Option<Vec<PathBuf>>,
+    /// Make a soname index of Debian's packages from these lists of files (Contents-amd64.gz), or from those of a mirror
+    /// (https://deb.debian.org/debian) [default: those of apt-file, else apt fetches them]
+    #[arg(long, value_name = "FILE|URL", num_args = 0.., conflicts_with_all = ["cache", "store", "nixpkgs", "output"])]
+    pub(crate) debian: Option<Vec<String>>,
+
+    /// The suite of the mirror [default: this machine's, else stable]
+    #[arg(long, value_name = "SUITE", requires = "debian")]
+    pub(crate) suite: Option<String>,
+
+    /// A component of the suite; may be given several times
+    #[arg(long, value_name = "NAME", requires = "debian", default_value = "main")]
+    pub(crate) component: Vec<String>,
+
+    /// Debian's name of the architecture [default: this machine's]
+    #[arg(long, value_name = "NAME", requires = "debian")]
+    pub(crate) architecture: Option<String>,
 
     /// Where to write the index [default: ~/.cache/pitstop/index/files]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// What to make: a database that nix-locate reads too and the soname index of it, or the database alone
+    /// What to make: a database that nix-locate reads too and the soname index of it, or one of them alone
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::All)]
     pub(crate) format: Format,
 
@@ -97,6 +111,8 @@ pub(crate) enum Format {
     All,
     /// The database alone; the soname index is then made when it is first asked
     NixIndex,
+    /// The soname index alone, which takes a twentieth of the room; nothing else can be searched for then
+    Soname,
 }
 
 /// Options of `index update`.

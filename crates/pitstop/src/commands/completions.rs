@@ -1,12 +1,12 @@
 //! `pitstop completions`: what a shell offers behind `pitstop`.
 
-use clap::ValueHint;
 use clap::builder::PossibleValuesParser;
+use clap::{Args as _, ValueHint};
 use clap_complete::{Shell, generate};
 use clap_complete_nushell::Nushell;
 
 use super::help;
-use crate::args::{self, CompletionShell, Completions};
+use crate::args::{self, CompletionShell, Completions, Fhs, Man, Run};
 use crate::exit::ExitStatus;
 use crate::output::Output;
 
@@ -34,20 +34,15 @@ fn text(shell: CompletionShell) -> Vec<u8> {
     let explained = topics.chain(others).map(|(name, about)| clap::Command::new(name).about(about));
     let about = command.find_subcommand("help").and_then(|it| it.get_about().cloned()).unwrap_or_default();
     let help = clap::Command::new("help").about(about).subcommands(explained).disable_help_subcommand(true);
-    command = command.mut_subcommand("help", |_| help).mut_subcommand("man", |it| {
-        it.mut_arg("command", |words| words.value_parser(PossibleValuesParser::new(names)))
-    });
-    for name in ["run", "fhs"] {
-        command = command.mut_subcommand(name, |it| {
-            // The generators offer what is hidden, too.
-            let shown = it.get_arguments().filter(|it| !it.is_hide_set()).cloned();
-            let about = it.get_about().cloned().unwrap_or_default();
-            clap::Command::new(name)
-                .about(about)
-                .args(shown.collect::<Vec<_>>())
-                .mut_arg("command", |words| words.value_hint(ValueHint::CommandWithArguments))
-        });
-    }
+    // Options are set up later than this, so the commands whose options are to be others are made anew.
+    let commands = PossibleValuesParser::new(names);
+    let man =
+        |it: clap::Command| Man::augment_args(it).mut_arg("command", |words| words.value_parser(commands));
+    command = command
+        .mut_subcommand("help", |_| help)
+        .mut_subcommand("man", |it| man(bare("man", &it)))
+        .mut_subcommand("run", |it| launching("run", &Run::augment_args(bare("run", &it))))
+        .mut_subcommand("fhs", |it| launching("fhs", &Fhs::augment_args(bare("fhs", &it))));
     let mut text = Vec::new();
     match shell {
         CompletionShell::Bash => generate(Shell::Bash, &mut command, "pitstop", &mut text),
@@ -56,4 +51,17 @@ fn text(shell: CompletionShell) -> Vec<u8> {
         CompletionShell::Nushell => generate(Nushell, &mut command, "pitstop", &mut text),
     }
     text
+}
+
+/// A command without its options.
+fn bare(name: &'static str, command: &clap::Command) -> clap::Command {
+    clap::Command::new(name).about(command.get_about().cloned().unwrap_or_default())
+}
+
+/// A command that starts another, without its hidden options, which the generators would offer.
+fn launching(name: &'static str, command: &clap::Command) -> clap::Command {
+    let shown: Vec<_> = command.get_arguments().filter(|it| !it.is_hide_set()).cloned().collect();
+    bare(name, command)
+        .args(shown)
+        .mut_arg("command", |words| words.value_hint(ValueHint::CommandWithArguments))
 }

@@ -22,7 +22,7 @@ pub(super) use fetch::fetch_own;
 pub(super) fn run(arguments: &Index, json: bool, output: &Output) -> Done {
     match arguments {
         Index::Build(build) => match &build.debian {
-            Some(lists) => debian::run(lists, json, output),
+            Some(named) => debian::run(build, named, json, output),
             None => build::run(build, json, output),
         },
         Index::Update(update) => fetch::update(update, json, output),
@@ -31,8 +31,8 @@ pub(super) fn run(arguments: &Index, json: bool, output: &Output) -> Done {
     }
 }
 
-/// The file that is meant: the one that is named, or pitstop's own.
-fn index_file(named: Option<&Path>) -> Result<PathBuf, CommandError> {
+/// The file that is meant: the one that is named, or pitstop's own of this name.
+fn index_file(named: Option<&Path>, own: &str) -> Result<PathBuf, CommandError> {
     match named {
         Some(path) if path.is_dir() => Err(CommandError::new(
             ExitStatus::Usage,
@@ -40,7 +40,7 @@ fn index_file(named: Option<&Path>) -> Result<PathBuf, CommandError> {
         )
         .hint(format!("nix-locate reads `{}`", path.join("files").display()))),
         Some(path) => Ok(path.to_owned()),
-        None => own::folder().map(|folder| folder.join("files")).ok_or_else(|| {
+        None => own::folder().map(|folder| folder.join(own)).ok_or_else(|| {
             CommandError::new(ExitStatus::Usage, "there is no home folder to keep an index in")
                 .hint("name a file with --output")
         }),

@@ -22,7 +22,7 @@ mod undo;
 mod why;
 mod written;
 
-use crate::args::{Arguments, Command, Tree, Why};
+use crate::args::{Arguments, Command};
 use crate::error::CommandError;
 use crate::exit::ExitStatus;
 use crate::output::Output;
@@ -43,12 +43,8 @@ pub(crate) fn run(arguments: &Arguments) -> ExitStatus {
         Command::Fhs(fhs) => fhs::run(fhs, &output),
         Command::Run(run) => run::run(run, json, &output),
         Command::Shell(shell) => shell::run(shell, json, &output),
-        Command::Tree(Tree { drawing, .. }) | Command::Why(Why { drawing, .. })
-            if json && drawing.is_asked() =>
-        {
-            let text = "--json and a picture (--svg, --html) are two answers";
-            Err(CommandError::new(ExitStatus::Usage, text).hint("ask for one of them"))
-        }
+        Command::Tree(tree) if json && tree.drawing.is_asked() => Err(two_answers()),
+        Command::Why(why) if json && why.drawing.is_asked() => Err(two_answers()),
         Command::Tree(tree) => tree::run(tree, json, arguments.speech.verbosity(), &output),
         Command::Why(why) => why::run(why, json, arguments.speech.verbosity(), &output),
         Command::Locate(locate) => locate::run(locate, json, &output),
@@ -59,6 +55,12 @@ pub(crate) fn run(arguments: &Arguments) -> ExitStatus {
         Command::Help(help) => help::run(help, &output),
     };
     done.unwrap_or_else(|error| error.show(&output))
+}
+
+/// A document and a picture are asked for at once.
+fn two_answers() -> CommandError {
+    let text = "--json and a picture (--svg, --html) are two answers";
+    CommandError::new(ExitStatus::Usage, text).hint("ask for one of them")
 }
 
 /// One JSON document, the answer of a command that was asked for it.

@@ -3,7 +3,7 @@
 //! A lookup reads the head of the file once, one block of names, and a block of packages for each few holders: some ten
 //! positional reads. Nothing is mapped, and nothing of the file is taken on trust: every part has a checksum.
 //!
-//! Format version 1. Numbers are LEB128 unless their width is given; those are little-endian. A string is its length and
+//! Format version 2. Numbers are LEB128 unless their width is given; those are little-endian. A string is its length and
 //! its bytes. *Front-coded* is the number of bytes shared with the string before, then the rest as a string.
 //!
 //! ```text
@@ -16,7 +16,8 @@
 //! blocks    of packages (16 each), of folders (32 each), of names (some 4 KiB each), in this order
 //! block     its records, then the CRC-32 of its number (u32) and them
 //! package   flags, store, hash (20 bytes, or a string where it is none of Nix's), attribute front-coded, output,
-//!           system (where the flag says so), name: bytes shared with the attribute's last part, the rest
+//!           system (where the flag says so), name: bytes shared with the attribute's last part, the rest; size of the
+//!           closure (where the flag says so)
 //! folder    a string
 //! name      front-coded; number of holders; each: package (difference to the one before), folder × 4 + form
 //! ```
@@ -37,7 +38,7 @@ pub use read::Sonames;
 pub use write::{Builder, PackageNumber, TooLarge};
 
 /// The version of the format that is written, and the only one that is read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"PITSONAM";
 const PREAMBLE_BYTES: usize = 32;
@@ -110,6 +111,8 @@ pub struct Holder {
     pub folder: BString,
     /// What stands there.
     pub form: Form,
+    /// The size in bytes of all that the package needs, itself included, where whoever built the index knew it.
+    pub closure: Option<u64>,
 }
 
 /// What a library is in its package.

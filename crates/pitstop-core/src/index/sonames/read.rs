@@ -5,7 +5,7 @@ use std::ops::Range;
 use bstr::BString;
 
 use super::code::{Bytes, HASH_BYTES, Malformed, checksum, unpack_hash};
-use super::write::{HAS_SYSTEM, HASH_PACKED, TOPLEVEL, last_part};
+use super::write::{HAS_CLOSURE, HAS_SYSTEM, HASH_PACKED, TOPLEVEL, last_part};
 use super::{
     CHECKSUM_BYTES, Counts, FOLDERS_IN_BLOCK, Form, Holder, Kind, MAGIC, Made, PACKAGES_IN_BLOCK,
     PREAMBLE_BYTES, SonamesError, SourceFile, Stamp, VERSION,
@@ -94,11 +94,8 @@ impl<S: Source> Sonames<S> {
         let mut packages = self.reader();
         let mut folders = self.reader();
         for Held { package, folder, form } in held {
-            holders.push(Holder {
-                package: packages.package(package)?,
-                folder: folders.folder(folder)?,
-                form,
-            });
+            let (package, closure) = packages.package(package)?;
+            holders.push(Holder { package, folder: folders.folder(folder)?, form, closure });
         }
         Ok(holders)
     }
@@ -394,7 +391,7 @@ impl<'i, S: Source> BlockReader<'i, S> {
         Ok(self.open.as_ref().map_or(&[], |(_, bytes)| bytes.as_slice()))
     }
 
-    fn package(&mut self, package: usize) -> Result<Package, SonamesError> {
+    fn package(&mut self, package: usize) -> Result<(Package, Option<u64>), SonamesError> {
         let index: &'i Sonames<S> = self.index;
         let number = package / PACKAGES_IN_BLOCK;
         if !index.head.of_packages.contains(&number) {
@@ -422,8 +419,8 @@ impl<'i, S: Source> BlockReader<'i, S> {
     }
 }
 
-/// The package at a place in its block.
-fn package_in(block: &[u8], place: usize, head: &Head) -> Result<Package, Malformed> {
+/// The package at a place in its block, and the size of its closure.
+fn package_in(block: &[u8], place: usize, head: &Head) -> Result<(Package, Option<u64>), Malformed> {
     let mut bytes = Bytes::new(block);
     let mut attribute = Vec::new();
     for at in 0..=place {
@@ -434,12 +431,13 @@ fn package_in(block: &[u8], place: usize, head: &Head) -> Result<Package, Malfor
         let output = head.word(&mut bytes)?;
         let system = if flags & HAS_SYSTEM == 0 { None } else { Some(head.word(&mut bytes)?) };
         let (shared, rest) = (bytes.size()?, bytes.string()?);
+        let closure = if flags & HAS_CLOSURE == 0 { None } else { Some(bytes.number()?) };
         if at < place {
             continue;
         }
         let start =
             last_part(&attribute).get(..shared).ok_or(Malformed("a name shares more than there is"))?;
-        return Ok(Package {
+        let package = Package {
             path: StorePath {
                 store_dir: store_dir.to_owned(),
                 hash: if flags & HASH_PACKED == 0 { text(hash)? } else { unpack_hash(hash) },
@@ -451,7 +449,8 @@ fn package_in(block: &[u8], place: usize, head: &Head) -> Result<Package, Malfor
                 toplevel: flags & TOPLEVEL != 0,
                 system: system.map(str::to_owned),
             },
-        });
+        };
+        return Ok((package, closure));
     }
     Err(Malformed("a block has no such package"))
 }

@@ -28,6 +28,11 @@ fn made() -> Made {
     Made { kind: Kind::Nix, sources, digest: [9; 32], built: 1_700_000_001 }
 }
 
+/// Known of some.
+fn closure_of(package: &Package) -> Option<u64> {
+    (package.origin.attribute != "steam-run").then_some(package.origin.attribute.len() as u64 * 1_000_000_007)
+}
+
 fn index(packages: &[(Package, &[&str])]) -> Vec<u8> {
     let mut builder = Builder::default();
     for (package, paths) in packages {
@@ -35,7 +40,7 @@ fn index(packages: &[(Package, &[&str])]) -> Vec<u8> {
         if libraries.is_empty() {
             continue;
         }
-        let number = builder.package(package.clone());
+        let number = builder.package(package.clone(), closure_of(package));
         for library in libraries {
             let form = if library.name.ends_with(b".1") { Form::Link } else { Form::File };
             builder.holds(number, library, form);
@@ -95,6 +100,8 @@ fn a_lookup_gives_every_package_that_holds_the_name() {
         ]
     );
     assert_eq!(holders[2].package, package("zlib", "out", 'a'));
+    let closures: Vec<_> = holders.iter().map(|holder| holder.closure).collect();
+    assert_eq!(closures, [None, None, Some(4_000_000_028)]);
     let odd = &index.holders(b"libX11.so.6").unwrap()[0].package;
     assert_eq!(
         (odd.path.hash.as_str(), odd.origin.toplevel, &odd.origin.system),
@@ -142,7 +149,7 @@ fn large(random: &mut Random) -> (Vec<u8>, Holders) {
     let mut builder = Builder::default();
     for number in 0..3000 {
         let attribute = format!("set{}.pkg{number}", random.below(9));
-        let number = builder.package(package(&attribute, "out", 'a'));
+        let number = builder.package(package(&attribute, "out", 'a'), None);
         for _ in 0..random.below(6) {
             let name = format!("lib{}.so.{}", random.below(4000), random.below(3));
             let folder = format!("/lib/{}", random.below(90));

@@ -56,6 +56,9 @@ struct Held {
     form: Form,
 }
 
+/// A package, and the size of its closure in bytes, where that is known.
+type Known = (Package, Option<u64>);
+
 /// A package of a [`Builder`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackageNumber(u32);
@@ -65,14 +68,15 @@ pub struct PackageNumber(u32);
 pub struct Builder {
     names: Numbers,
     folders: Numbers,
-    packages: Vec<Package>,
+    packages: Vec<Known>,
     held: Vec<Held>,
 }
 
 impl Builder {
-    /// Adds a package. One that holds no library need not be added.
-    pub fn package(&mut self, package: Package) -> PackageNumber {
-        self.packages.push(package);
+    /// Adds a package, with the size in bytes of all that it needs, where that is known. One that holds no library need not
+    /// be added.
+    pub fn package(&mut self, package: Package, closure: Option<u64>) -> PackageNumber {
+        self.packages.push((package, closure));
         PackageNumber(u32::try_from(self.packages.len() - 1).unwrap_or(u32::MAX))
     }
 
@@ -144,9 +148,9 @@ impl Builder {
 }
 
 /// Packages by attribute, and for each old place the new one.
-fn sorted(packages: Vec<Package>) -> (Vec<Package>, Vec<u32>) {
-    let mut packages: Vec<(Package, usize)> = packages.into_iter().zip(0..).collect();
-    packages.sort_unstable_by(|(a, _), (b, _)| {
+fn sorted(packages: Vec<Known>) -> (Vec<Known>, Vec<u32>) {
+    let mut packages: Vec<(Known, usize)> = packages.into_iter().zip(0..).collect();
+    packages.sort_unstable_by(|((a, _), _), ((b, _), _)| {
         (&a.origin.attribute, &a.origin.output, &a.path).cmp(&(
             &b.origin.attribute,
             &b.origin.output,
@@ -215,13 +219,13 @@ impl Blocks {
         (records.len() + super::CHECKSUM_BYTES) as u64
     }
 
-    fn packages(&mut self, packages: &[Package], words: &mut Numbers) -> Vec<u64> {
+    fn packages(&mut self, packages: &[Known], words: &mut Numbers) -> Vec<u64> {
         let blocks = packages.chunks(PACKAGES_IN_BLOCK).map(|chunk| {
             let mut records = Vec::new();
             let mut before: &[u8] = b"";
             for package in chunk {
                 put_package(&mut records, before, package, words);
-                before = package.origin.attribute.as_bytes();
+                before = package.0.origin.attribute.as_bytes();
             }
             self.add(&records)
         });
@@ -281,16 +285,18 @@ impl Blocks {
 pub(super) const TOPLEVEL: u64 = 1;
 pub(super) const HASH_PACKED: u64 = 2;
 pub(super) const HAS_SYSTEM: u64 = 4;
+pub(super) const HAS_CLOSURE: u64 = 8;
 
-fn put_package(to: &mut Vec<u8>, before: &[u8], package: &Package, words: &mut Numbers) {
-    let Package { path, origin } = package;
+fn put_package(to: &mut Vec<u8>, before: &[u8], package: &Known, words: &mut Numbers) {
+    let (Package { path, origin }, closure) = package;
     let hash = pack_hash(&path.hash);
     let flag = |set: bool, flag: u64| if set { flag } else { 0 };
     put_number(
         to,
         flag(origin.toplevel, TOPLEVEL)
             | flag(hash.is_some(), HASH_PACKED)
-            | flag(origin.system.is_some(), HAS_SYSTEM),
+            | flag(origin.system.is_some(), HAS_SYSTEM)
+            | flag(closure.is_some(), HAS_CLOSURE),
     );
     put_number(to, u64::from(words.of(path.store_dir.as_bytes())));
     match hash {
@@ -303,6 +309,9 @@ fn put_package(to: &mut Vec<u8>, before: &[u8], package: &Package, words: &mut N
         put_number(to, u64::from(words.of(system.as_bytes())));
     }
     put_after(to, last_part(origin.attribute.as_bytes()), path.name.as_bytes());
+    if let Some(closure) = closure {
+        put_number(to, *closure);
+    }
 }
 
 /// What stands behind the last dot of an attribute, with which a package's name mostly begins.

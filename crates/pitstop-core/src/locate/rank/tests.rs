@@ -49,8 +49,12 @@ fn holders() -> BTreeMap<&'static str, Vec<Holder>> {
         rows.iter().map(|row| row.attribute).collect::<BTreeSet<_>>().into_iter().collect();
     for (number, row) in rows.iter().enumerate() {
         let mut add = |attribute: &str, output: &str, toplevel: bool, folder: &str, form: Form| {
-            let holder =
-                Holder { package: package(attribute, output, toplevel), folder: folder.into(), form };
+            let holder = Holder {
+                package: package(attribute, output, toplevel),
+                folder: folder.into(),
+                form,
+                closure: None,
+            };
             all.entry(row.soname).or_default().push(holder);
         };
         let own = row.attribute;
@@ -86,14 +90,7 @@ fn holders() -> BTreeMap<&'static str, Vec<Holder>> {
 }
 
 fn ask(soname: &str, table: bool) -> Question<'_> {
-    Question {
-        soname,
-        kind: Kind::Nix,
-        system: Some("x86_64-linux"),
-        table,
-        defines: &|_| None,
-        closure: &|_| None,
-    }
+    Question { soname, kind: Kind::Nix, system: Some("x86_64-linux"), table, defines: &|_| None }
 }
 
 /// Of how many sonames the first candidate is the table's, in a hundred; and those of which it is not.
@@ -136,7 +133,12 @@ fn first(question: &Question<'_>, holders: Vec<Holder>) -> (String, Option<&'sta
 }
 
 fn holder(attribute: &str, output: &str, folder: &str) -> Holder {
-    Holder { package: package(attribute, output, true), folder: folder.into(), form: Form::File }
+    Holder {
+        package: package(attribute, output, true),
+        folder: folder.into(),
+        form: Form::File,
+        closure: None,
+    }
 }
 
 #[test]
@@ -179,15 +181,13 @@ fn the_versions_that_are_asked_for_break_a_tie_where_the_file_is_at_hand() {
 
 #[test]
 fn the_size_of_the_closure_counts_where_it_is_known_of_all() {
-    let (small, large) = (holder("ffmpeg-headless", "lib", "/lib"), holder("ffmpeg", "lib", "/lib"));
-    let size =
-        |holder: &Holder| Some(holder.package.origin.attribute.len() as u64).map(|length| 100 - length);
-    let known = Question { closure: &size, ..ask("libavunheard.so.1", false) };
-    let both = vec![large.clone(), small.clone()];
-    assert_eq!(first(&known, both.clone()), ("ffmpeg-headless".into(), Some("needs less besides")));
-    let one = |holder: &Holder| size(holder).filter(|size| *size < 90);
-    let known = Question { closure: &one, ..ask("libavunheard.so.1", false) };
-    assert_eq!(first(&known, both).0, "ffmpeg");
+    let sized =
+        |attribute: &str, closure: Option<u64>| Holder { closure, ..holder(attribute, "lib", "/lib") };
+    let ask = ask("libavunheard.so.1", false);
+    let both = vec![sized("ffmpeg", Some(400)), sized("ffmpeg-headless", Some(90))];
+    assert_eq!(first(&ask, both), ("ffmpeg-headless".into(), Some("needs less besides")));
+    let one = vec![sized("ffmpeg", None), sized("ffmpeg-headless", Some(90))];
+    assert_eq!(first(&ask, one).0, "ffmpeg");
 }
 
 #[test]
@@ -202,6 +202,7 @@ fn on_debian_the_package_made_for_the_soname_is_first() {
         package: crate::index::contents::package(section, name, None),
         folder: folder.into(),
         form: Form::File,
+        closure: None,
     };
     let triplet = "/usr/lib/x86_64-linux-gnu";
     let ask = Question { kind: Kind::Debian, system: None, ..ask("libfoo.so.3", false) };

@@ -13,10 +13,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use pitstop_core::index::sonames::{
     Builder, Form, Kind, Made, PackageNumber, SourceFile, Stamp, TooLarge, library,
 };
+use pitstop_core::index::{Entry, Package, database as format};
 use sha2::{Digest, Sha256};
 
 use super::{Input, stamp};
-use crate::index::{contents, database};
+use crate::index::{Closures, contents, database};
 
 /// Why an index could not be built. What stood in its place stands.
 #[derive(Debug, thiserror::Error)]
@@ -87,14 +88,18 @@ impl Lock {
 }
 
 /// Reads the source, and gives its index.
-pub(super) fn build(input: &Input, progress: &mut dyn FnMut(usize)) -> Result<Vec<u8>, BuildError> {
+pub(super) fn build(
+    input: &Input,
+    closures: Option<&Closures<'_>>,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<u8>, BuildError> {
     let files = input.files();
     let before = stamps(files)?;
     // The digest is had by another thread meanwhile: the bytes are in the page cache then.
     let (digest, builder) = thread::scope(|scope| {
         let digest = scope.spawn(|| digest(files));
         let builder = match input {
-            Input::Nix(path) => of_database(path, progress),
+            Input::Nix(path) => of_database(path, closures, progress),
             Input::Debian { lists, architecture } => of_contents(lists, architecture, progress),
         };
         (digest.join(), builder)
@@ -116,8 +121,7 @@ pub(super) fn build(input: &Input, progress: &mut dyn FnMut(usize)) -> Result<Ve
         Input::Nix(_) => Kind::Nix,
         Input::Debian { .. } => Kind::Debian,
     };
-    let built = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Ok(builder.finish(&Made { kind, sources: sources.collect(), digest, built })?)
+    Ok(builder.finish(&Made { kind, sources: sources.collect(), digest, built: now() })?)
 }
 
 /// Puts an index in its place, whole.
@@ -158,18 +162,68 @@ fn digest(files: &[PathBuf]) -> Result<[u8; 32], BuildError> {
     Ok(hasher.finalize().into())
 }
 
-fn of_database(path: &Path, progress: &mut dyn FnMut(usize)) -> Result<Builder, BuildError> {
+/// Packages that come one after another, from no file.
+#[derive(Default)]
+pub struct Gathering {
+    builder: Builder,
+    lines: Vec<u8>,
+    hasher: Sha256,
+}
+
+impl Gathering {
+    /// Adds a package with its files, and the size in bytes of all that it needs, where that is known.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] for names that a database could not express, so that both hold the same.
+    pub fn add(&mut self, package: &Package, entries: &[Entry], closure: Option<u64>) -> io::Result<()> {
+        self.lines.clear();
+        format::write(package, entries, &mut self.lines)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        self.hasher.update(&self.lines);
+        add(&mut self.builder, package, entries, closure);
+        Ok(())
+    }
+
+    /// Writes the index of all that was added, and gives its length in bytes. `sources` say where it came from.
+    pub fn finish(self, path: &Path, sources: &[String]) -> Result<u64, BuildError> {
+        if self.builder.libraries() == 0 {
+            return Err(BuildError::Empty { path: sources.first().map(PathBuf::from).unwrap_or_default() });
+        }
+        let sources = sources.iter().map(|place| SourceFile { place: place.as_str().into(), stamp: None });
+        let digest = self.hasher.finalize().into();
+        let made = Made { kind: Kind::Nix, sources: sources.collect(), digest, built: now() };
+        let bytes = self.builder.finish(&made)?;
+        write(path, &bytes)?;
+        Ok(bytes.len() as u64)
+    }
+}
+
+/// Adds the libraries of a package.
+fn add(builder: &mut Builder, package: &Package, entries: &[Entry], closure: Option<u64>) {
+    let mut number = None;
+    for entry in entries {
+        if let (Some(library), Some(form)) = (library(&entry.path), Form::of(&entry.node)) {
+            let number = *number.get_or_insert_with(|| builder.package(package.clone(), closure));
+            builder.holds(number, library, form);
+        }
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn of_database(
+    path: &Path,
+    closures: Option<&Closures<'_>>,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Builder, BuildError> {
     let mut builder = Builder::default();
     database::Reader::open(path)?.for_each(
         |path| library(path).is_some(),
         |package, entries| {
-            let mut number = None;
-            for entry in entries.iter() {
-                if let (Some(library), Some(form)) = (library(&entry.path), Form::of(&entry.node)) {
-                    let number = *number.get_or_insert_with(|| builder.package(package.clone()));
-                    builder.holds(number, library, form);
-                }
-            }
+            add(&mut builder, package, entries, closures.and_then(|known| known.bytes(&package.path)));
             progress(builder.libraries());
             ControlFlow::Continue(())
         },
@@ -196,7 +250,7 @@ fn of_contents(
                     *number
                 } else {
                     let package = pitstop_core::index::contents::package(section, name, Some(architecture));
-                    let number = builder.package(package);
+                    let number = builder.package(package, None);
                     packages.insert(name.to_owned(), number);
                     number
                 };

@@ -19,7 +19,9 @@ use pitstop_core::elf::Source;
 use pitstop_core::index::sonames::{Holder, Kind, Sonames, SonamesError, Stamp};
 use sha2::{Digest, Sha256};
 
-pub use build::BuildError;
+use super::Closures;
+
+pub use build::{BuildError, Gathering};
 
 /// What an index is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +105,9 @@ pub fn debian_place(folder: &Path) -> PathBuf {
     folder.join("debian.sonames")
 }
 
+/// The name of the index, in pitstop's own folder, that was made of a package set of Nix without a database.
+pub const NIX: &str = "nix.sonames";
+
 impl Input {
     /// Where the index of this source lies in `folder`.
     #[must_use]
@@ -183,11 +188,17 @@ impl Index {
                 freshness: Freshness::Current,
             });
         }
-        Self::build(input, folder, progress)
+        Self::build(input, folder, None, progress)
     }
 
     /// Builds the index of a source anew, unless another process has just done so, or is doing so and an old one is there.
-    pub fn build(input: &Input, folder: &Path, progress: &mut dyn FnMut(usize)) -> Result<Self, Error> {
+    /// `closures` knows how much the packages of a database need.
+    pub fn build(
+        input: &Input,
+        folder: &Path,
+        closures: Option<&Closures<'_>>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Self, Error> {
         let path = input.place(folder);
         let with = |index, freshness| Self {
             path: path.clone(),
@@ -199,7 +210,7 @@ impl Index {
         let was_current = before.as_ref().is_some_and(|index| is_current(index, input));
         let lock = match build::Lock::try_take(&path) {
             Ok(Some(lock)) => lock,
-            Err(_) => return Self::in_memory(input, path, progress),
+            Err(_) => return Self::of_bytes(build::build(input, closures, progress)?, input, path),
             Ok(None) => match before {
                 // One whose source is gone from under it is still better than waiting for what takes a second.
                 Some(old) if old.made().kind == input.kind() => return Ok(with(old, Freshness::Old)),
@@ -212,7 +223,7 @@ impl Index {
         {
             return Ok(with(index, Freshness::Built));
         }
-        let bytes = build::build(input, progress)?;
+        let bytes = build::build(input, closures, progress)?;
         if build::write(&path, &bytes).is_err() {
             return Self::of_bytes(bytes, input, path);
         }
@@ -225,10 +236,6 @@ impl Index {
     }
 
     /// The index of a source, where none can be kept.
-    fn in_memory(input: &Input, path: PathBuf, progress: &mut dyn FnMut(usize)) -> Result<Self, Error> {
-        Self::of_bytes(build::build(input, progress)?, input, path)
-    }
-
     fn of_bytes(bytes: Vec<u8>, input: &Input, path: PathBuf) -> Result<Self, Error> {
         match Sonames::open(IndexFile::Memory(bytes)) {
             Ok(index) => {
@@ -266,7 +273,7 @@ impl Index {
                     return Err(Error::Unusable { path: self.path.clone(), source: error });
                 };
                 let folder = self.path.parent().unwrap_or(Path::new("/")).to_owned();
-                *self = Self::build(&input.clone(), &folder, progress)?;
+                *self = Self::build(&input.clone(), &folder, None, progress)?;
             }
         }
         let unusable = |source| Error::Unusable { path: self.path.clone(), source };

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pitstop_core::index::{Entry, Package, StorePath};
+use pitstop_host::index::Closures;
 use pitstop_host::index::cache::{Cache, CacheError};
 use pitstop_host::index::crawl::{self, CrawlError, Gap, Plan, Progress as Step, Unlisted};
 use pitstop_host::index::database::Writer;
@@ -13,11 +14,13 @@ use pitstop_host::index::http::{Client, Settings};
 use pitstop_host::index::local::{LocalError, Store};
 use pitstop_host::index::own::{self, About, beside};
 use pitstop_host::index::roots::{self, RootsError};
-use pitstop_host::index::sonames::{BuildError, Error as SonamesError, Index as Sonames, Input};
+use pitstop_host::index::sonames::{
+    self, BuildError, Error as SonamesError, Gathering, Index as Sonames, Input,
+};
 use pitstop_host::provide::Interrupt;
 use serde_json::json;
 
-use super::super::progress::{Progress, indexing};
+use super::super::progress::Progress;
 use super::super::{Done, answer_json, fix};
 use super::{index_file, megabytes, seconds, unwritable};
 use crate::args::{Build, Format};
@@ -32,6 +35,8 @@ const GAPS_SHOWN: usize = 20;
 struct Built {
     about: About,
     gaps: Vec<Gap>,
+    /// Whether there is no soname index because there is no library.
+    without_libraries: bool,
     /// How many of the gaps may close when the same is asked for once more.
     retryable: usize,
     resumed: usize,
@@ -40,7 +45,10 @@ struct Built {
 
 /// Builds an index.
 pub(super) fn run(build: &Build, json: bool, output: &Output) -> Done {
-    let index = index_file(build.output.as_deref())?;
+    let index = match build.format {
+        Format::All | Format::NixIndex => index_file(build.output.as_deref(), "files")?,
+        Format::Soname => index_file(build.output.as_deref(), sonames::NIX)?,
+    };
     if let Some(folder) = index.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(unwritable(&index))?;
     }
@@ -60,16 +68,8 @@ pub(super) fn run(build: &Build, json: bool, output: &Output) -> Done {
         let text: String = done.gaps.iter().map(gap_line).collect();
         own::replace(&listing, text.as_bytes()).map_err(unwritable(&listing))?;
     }
-    if let (Format::All, Some(folder)) = (build.format, own::folder()) {
-        let database = std::path::absolute(&index).map_err(unwritable(&index))?;
-        match Sonames::of(&Input::Nix(database), &folder, &mut indexing(output)) {
-            Ok(_) => {}
-            // A cache of documents is whole without one.
-            Err(SonamesError::Build(BuildError::Empty { .. })) => {
-                output.note("it names no library, so no soname index was made of it");
-            }
-            Err(error) => return Err(CommandError::new(ExitStatus::Incomplete, error)),
-        }
+    if done.without_libraries {
+        output.note("it names no library, so no soname index was made of it");
     }
     report(&done, &index, &listing, json, output)?;
     match (done.gaps.is_empty(), build.store) {
@@ -97,7 +97,7 @@ fn report(
     json: bool,
     output: &Output,
 ) -> Result<(), CommandError> {
-    let Built { about, gaps, retryable, resumed, last } = built;
+    let Built { about, gaps, retryable, resumed, last, .. } = built;
     let path = shown(index.to_string_lossy().as_bytes());
     if json {
         let gaps: Vec<_> = gaps
@@ -156,21 +156,39 @@ impl From<LocalError> for Failed {
     }
 }
 
+/// What is written.
+enum Target {
+    Database(Writer),
+    Sonames(Box<Gathering>),
+}
+
 /// Takes packages, and counts them.
 struct Counted {
-    writer: Writer,
+    target: Target,
     about: About,
 }
 
 impl Counted {
-    fn create(index: &Path, level: i32, source: Vec<String>) -> Result<Self, CommandError> {
-        // One thread beside this one: memory grows with each.
-        let writer = Writer::create(index, level, 1).map_err(unwritable(index))?;
-        Ok(Self { writer, about: About { source, made: About::now(), ..About::default() } })
+    fn create(build: &Build, index: &Path, source: Vec<String>) -> Result<Self, CommandError> {
+        let target = match build.format {
+            Format::Soname => Target::Sonames(Box::default()),
+            // One thread beside this one: memory grows with each.
+            _ => Target::Database(Writer::create(index, build.compression, 1).map_err(unwritable(index))?),
+        };
+        Ok(Self { target, about: About { source, made: About::now(), ..About::default() } })
     }
 
-    fn add(&mut self, package: &Package, entries: &[Entry]) -> Result<Option<Unlisted>, io::Error> {
-        match self.writer.add(package, entries) {
+    fn add(
+        &mut self,
+        package: &Package,
+        entries: &[Entry],
+        closures: &Closures<'_>,
+    ) -> Result<Option<Unlisted>, io::Error> {
+        let added = match &mut self.target {
+            Target::Database(writer) => writer.add(package, entries),
+            Target::Sonames(sonames) => sonames.add(package, entries, closures.bytes(&package.path)),
+        };
+        match added {
             Ok(()) => {
                 self.about.packages += 1;
                 self.about.entries += entries.len() as u64;
@@ -184,7 +202,13 @@ impl Counted {
     }
 
     fn finish(mut self, index: &Path, gaps: usize) -> Result<About, CommandError> {
-        self.about.bytes = self.writer.finish().map_err(unwritable(index))?;
+        self.about.bytes = match self.target {
+            Target::Database(writer) => writer.finish().map_err(unwritable(index))?,
+            Target::Sonames(sonames) => {
+                let failed = |error| CommandError::new(ExitStatus::Incomplete, error);
+                sonames.finish(index, &self.about.source).map_err(failed)?
+            }
+        };
         self.about.unlisted = gaps as u64;
         self.about.write(index).map_err(unwritable(index))?;
         Ok(self.about)
@@ -218,22 +242,43 @@ fn from_caches(
     })
     .map_err(|error| crawl_failed(error, last))?;
     progress.say(format!("writing {}", index.display()));
-    let mut counted = Counted::create(index, build.compression, source)?;
+    let mut counted = Counted::create(build, index, source)?;
+    let closures = walked.closures();
     let mut unfit = Vec::new();
     let gaps = walked.each(|package, entries| {
         if interrupt.is_requested() {
             return Err(Failed(crawl_failed(CrawlError::Interrupted, last)));
         }
-        let gap = counted.add(package, entries)?;
+        let gap = counted.add(package, entries, &closures)?;
         unfit.extend(gap.map(|reason| Gap { package: package.clone(), reason }));
         Ok(())
     });
     let mut gaps = gaps.map_err(|Failed(error)| error)?;
     gaps.extend(unfit);
     let about = counted.finish(index, gaps.len())?;
+    let without_libraries = sonames_of(build, index, &closures, progress)?;
+    drop(closures);
     let (retryable, resumed) = (walked.failures(), walked.resumed);
     walked.finish().map_err(unwritable(index))?;
-    Ok(Built { about, gaps, retryable, resumed, last })
+    Ok(Built { about, gaps, without_libraries, retryable, resumed, last })
+}
+
+/// Makes the soname index of the database that was written, where one is wanted; gives whether there was no library.
+fn sonames_of(
+    build: &Build,
+    index: &Path,
+    closures: &Closures<'_>,
+    progress: &mut Progress<'_>,
+) -> Result<bool, CommandError> {
+    let (Format::All, Some(folder)) = (build.format, own::folder()) else { return Ok(false) };
+    let database = Input::Nix(std::path::absolute(index).map_err(unwritable(index))?);
+    let mut found = |libraries| progress.say(format!("making the soname index: {libraries} libraries"));
+    match Sonames::build(&database, &folder, Some(closures), &mut found) {
+        Ok(_) => Ok(false),
+        // A cache of documents is whole without one.
+        Err(SonamesError::Build(BuildError::Empty { .. })) => Ok(true),
+        Err(error) => Err(CommandError::new(ExitStatus::Incomplete, error)),
+    }
 }
 
 fn open_caches(urls: &[String], client: &Arc<Client>) -> Result<Vec<Cache>, CommandError> {
@@ -337,10 +382,11 @@ fn from_store(
     progress.say("asking Nix what is in its store".to_owned());
     let store = Store::open(&packages, &store_dir).map_err(local)?;
     let known = store.len();
-    let mut counted = Counted::create(index, build.compression, vec!["the local store".to_owned()])?;
+    let mut counted = Counted::create(build, index, vec!["the local store".to_owned()])?;
+    let closures = store.closures();
     let mut unfit = Vec::new();
     let gaps = store.each(interrupt, |package, entries| {
-        let gap = counted.add(package, entries)?;
+        let gap = counted.add(package, entries, &closures)?;
         unfit.extend(gap.map(|reason| Gap { package: package.clone(), reason }));
         progress.say(format!("{} of {known} store paths", counted.about.packages));
         Ok::<(), Failed>(())
@@ -348,5 +394,6 @@ fn from_store(
     let mut gaps = gaps.map_err(|Failed(error)| error)?;
     gaps.extend(unfit);
     let about = counted.finish(index, gaps.len())?;
-    Ok(Built { about, gaps, retryable: 0, resumed: 0, last: Step::default() })
+    let without_libraries = sonames_of(build, index, &closures, progress)?;
+    Ok(Built { about, gaps, without_libraries, retryable: 0, resumed: 0, last: Step::default() })
 }

@@ -49,7 +49,7 @@ pub(in crate::commands) fn fetch_own(interrupt: &Interrupt) -> Result<PathBuf, S
 
 /// Fetches an index.
 pub(super) fn update(arguments: &Update, json: bool, output: &Output) -> Done {
-    let index = index_file(arguments.output.as_deref())?;
+    let index = index_file(arguments.output.as_deref(), "files")?;
     let sha256 = arguments.sha256.as_deref().map(|text| {
         let wrong = || format!("`{text}` is no SHA-256: give 64 hexadecimal digits, or sha256-BASE64");
         update::digest(text).ok_or_else(|| CommandError::new(ExitStatus::Usage, wrong()))
@@ -66,20 +66,25 @@ pub(super) fn update(arguments: &Update, json: bool, output: &Output) -> Done {
     });
     progress.finish();
     let about = done.map_err(|error| {
-        let status = match &error {
-            UpdateError::Fetch(_) => ExitStatus::Provider,
-            UpdateError::Unreadable { .. } => ExitStatus::Incomplete,
-            UpdateError::Other { .. } | UpdateError::Busy(_) | UpdateError::Io(_) => ExitStatus::Refused,
-        };
         let stays = if index.exists() { "the index that was there stays as it is" } else { "" };
-        CommandError::new(status, error).hint(stays)
+        update_failed(error).hint(stays)
     })?;
     answer(&about, &index, json, output)
 }
 
+/// Why something was not fetched.
+pub(super) fn update_failed(error: UpdateError) -> CommandError {
+    let status = match &error {
+        UpdateError::Fetch(_) => ExitStatus::Provider,
+        UpdateError::Unreadable { .. } => ExitStatus::Incomplete,
+        UpdateError::Other { .. } | UpdateError::Busy(_) | UpdateError::Io(_) => ExitStatus::Refused,
+    };
+    CommandError::new(status, error)
+}
+
 /// Takes an index from a file.
 pub(super) fn import(arguments: &Import, json: bool, output: &Output) -> Done {
-    let index = index_file(None)?;
+    let index = index_file(None, "files")?;
     let file = &arguments.file;
     let unreadable = |error| CommandError::new(ExitStatus::Incomplete, error);
     let (packages, entries) = count(file).map_err(unreadable)?;
