@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore's words are its output")]
 
 mod bench;
+mod corpus;
 mod install;
 mod test;
 
@@ -23,6 +24,10 @@ cargo xtask CHORE
   bench locate   compare `pitstop locate` with nix-locate, time both, and write docs/performance.md;
                  --peer nix-locate=PATH; --database FOLDER, else one is made from Contents of --mirror URL
   bench fhs      time a start in `pitstop fhs` beside bwrap and a wrapper like buildFHSEnv's; --rounds N
+  corpus         use the packages that people install most: in the NixOS-like root before `pitstop fix` and after it, and on a
+                 Debian that has the libraries; write docs/corpus.html and corpus.json. Goes on where it was stopped.
+                 NAME… tries these alone, --quick the few of the tests; --packages FILE, --jobs N, --to FOLDER, --fresh;
+                 --pitstop FILE takes that command instead of building one
   nixbox [CMD…]  run a command, or a shell, in the NixOS-like root
 ";
 
@@ -39,6 +44,7 @@ fn main() -> ExitCode {
             });
         }
         Some("bench") => bench::run_words(&rest),
+        Some("corpus") => texts(&rest).and_then(|words| corpus::run_words(&words)),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
@@ -81,6 +87,19 @@ fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("{shown} could not be started"))?;
     ensure!(status.success(), "{shown} failed: {status}");
     Ok(())
+}
+
+/// What a command says on standard output.
+fn output_of(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("{command:?} could not be started"))?;
+    ensure!(output.status.success(), "{command:?} failed: {}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Words of the command line that must be text.
+fn texts(words: &[OsString]) -> Result<Vec<String>> {
+    let text = |word: &OsString| word.to_str().map(str::to_owned).context("a word is not UTF-8");
+    words.iter().map(text).collect()
 }
 
 /// The cargo that runs us.

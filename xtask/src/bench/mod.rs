@@ -78,7 +78,7 @@ fn check(options: &Options) -> Result<()> {
 }
 
 /// Builds for release, and gives the path of what was built.
-fn build(what: &[&str], name: &str) -> Result<PathBuf> {
+pub(crate) fn build(what: &[&str], name: &str) -> Result<PathBuf> {
     run(Command::new(crate::cargo()).args(["build", "--release", "--locked", "--quiet"]).args(what))?;
     let xtask = std::env::current_exe()?;
     let target = xtask.ancestors().nth(2).context("xtask lies in no target folder")?;
