@@ -17,6 +17,7 @@ const PACKAGES: &[&str] = &[
     "python3-venv",
     "python3-pip",
     "strace",
+    "faketime",
     "gdb",
     "linux-perf",
     "libcap2-bin",

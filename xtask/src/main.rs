@@ -3,7 +3,10 @@
 
 mod bench;
 mod corpus;
+mod fault;
+mod fuzz;
 mod install;
+mod page;
 mod test;
 
 use std::ffi::OsString;
@@ -28,6 +31,8 @@ cargo xtask CHORE
                  Debian that has the libraries; write docs/corpus.html and corpus.json. Goes on where it was stopped.
                  NAME… tries these alone, --quick the few of the tests; --packages FILE, --jobs N, --to FOLDER, --fresh;
                  --pitstop FILE takes that command instead of building one
+  fault          stop fix and undo at each of their system calls, and write docs/faults.md; --points N takes only so many
+  fuzz [TARGET…] run fuzz targets under libFuzzer, each for --seconds N, 600 unless said
   nixbox [CMD…]  run a command, or a shell, in the NixOS-like root
 ";
 
@@ -45,6 +50,8 @@ fn main() -> ExitCode {
         }
         Some("bench") => bench::run_words(&rest),
         Some("corpus") => texts(&rest).and_then(|words| corpus::run_words(&words)),
+        Some("fault") => fault::run_words(&rest),
+        Some("fuzz") => fuzz::run_words(&rest),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);

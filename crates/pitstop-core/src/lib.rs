@@ -19,6 +19,7 @@ pub mod patch;
 pub mod plan;
 pub mod report;
 pub mod requirements;
+pub mod secrets;
 pub mod settings;
 pub mod targets;
 pub mod words;

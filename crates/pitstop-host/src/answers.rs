@@ -54,7 +54,8 @@ impl Question {
 
     fn recall_from(&self, folder: &Path) -> Option<Vec<Vec<u8>>> {
         let path = folder.join(self.name());
-        if fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?.len() > BYTES_MAX {
+        let metadata = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?;
+        if metadata.len() > BYTES_MAX || !is_own(&metadata) {
             return None;
         }
         let bytes = fs::read(&path).ok()?;
@@ -131,6 +132,12 @@ impl Question {
         let number = digest.iter().take(16).fold(0, |number: u128, byte| number << 8 | u128::from(*byte));
         format!("{number:032x}")
     }
+}
+
+/// Whether nobody but this user may have written a file: under `sudo`, or with a cache folder that others share, an answer
+/// may be somebody else's.
+fn is_own(metadata: &fs::Metadata) -> bool {
+    metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0
 }
 
 /// Variables that a loader or a Python may act on although it is asked isolated.
@@ -267,6 +274,22 @@ mod tests {
             damaged[place] ^= 1;
             fs::write(&file, damaged).unwrap();
             assert_eq!(question("q").recall_from(folder.path()), None, "{place}");
+        }
+    }
+
+    #[test]
+    fn what_others_may_have_written_is_not_believed() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        kept(folder.path(), &[]).unwrap();
+        let file = folder.path().join(question("q").name());
+        for (mode, believed) in [(0o622, false), (0o620, false), (0o644, true)] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(question("q").recall_from(folder.path()).is_some(), believed, "{mode:o}");
+        }
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&file, Some(65534), None).unwrap();
+            assert_eq!(question("q").recall_from(folder.path()), None);
         }
     }
 

@@ -19,6 +19,9 @@ pub enum ChildError {
     /// It was still running when its time was up, and was killed.
     #[error("it did not answer within {} s and was stopped", .0.as_secs_f32())]
     TimedOut(Duration),
+    /// What it said could not be read to its end, so that nobody knows what it was.
+    #[error("its answer could not be read: {0}")]
+    Unread(#[source] io::Error),
 }
 
 /// What a child did.
@@ -68,7 +71,7 @@ fn run_keeping(command: &mut Command, limit: Duration, kept: u64) -> Result<Fini
     let reader = thread::spawn(move || {
         let errors = thread::spawn(move || read_all(stderr, KEPT_BYTES));
         let stdout = read_all(stdout, kept);
-        let stderr = errors.join().unwrap_or_default();
+        let stderr = errors.join().unwrap_or_else(|_| Err(io::Error::other("its reader ended")));
         // Where nobody waits any more the time was up, and what was said is of no use.
         let _ = sender.send((stdout, stderr));
     });
@@ -78,17 +81,20 @@ fn run_keeping(command: &mut Command, limit: Duration, kept: u64) -> Result<Fini
         return Err(ChildError::TimedOut(limit));
     };
     let status = child.wait().map_err(ChildError::Start)?;
-    Ok(Finished { status, stdout, stderr })
+    Ok(Finished {
+        status,
+        stdout: stdout.map_err(ChildError::Unread)?,
+        stderr: stderr.map_err(ChildError::Unread)?,
+    })
 }
 
-fn read_all(stream: Option<impl Read>, most: u64) -> Vec<u8> {
+fn read_all(stream: Option<impl Read>, most: u64) -> io::Result<Vec<u8>> {
     let mut kept = Vec::new();
     if let Some(mut stream) = stream {
-        // A read error means that the child is gone; what it said until then is all there is.
-        let _ = (&mut stream).take(most).read_to_end(&mut kept);
-        let _ = io::copy(&mut stream, &mut io::sink());
+        (&mut stream).take(most).read_to_end(&mut kept)?;
+        io::copy(&mut stream, &mut io::sink())?;
     }
-    kept
+    Ok(kept)
 }
 
 fn kill_group(child: &mut Child) {

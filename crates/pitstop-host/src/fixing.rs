@@ -13,6 +13,7 @@ use pitstop_core::plan::hook::{self, Bytecode, HookData, PythonId, SOURCE, SOURC
 use pitstop_core::plan::{Inside, InsideError, Operation, Plan};
 
 use crate::apply::{self, ApplyError, compile_hook};
+use crate::reading::read_regular;
 use crate::remedy::{Record, Remedy};
 use crate::survey::Survey;
 
@@ -193,11 +194,11 @@ fn hook_data(
 fn bytecode(survey: &Survey, site: &Path) -> Result<Bytecode, PlanError> {
     let tag = survey.python.minor_version().replace('.', "");
     let there = || {
-        if std::fs::read(site.join(SOURCE_NAME)).ok()? != SOURCE.as_bytes() {
+        if read_regular(&site.join(SOURCE_NAME)).ok()? != SOURCE.as_bytes() {
             return None;
         }
         let name = format!("_pitstop.cpython-{tag}.pyc");
-        let bytes = std::fs::read(site.join("__pycache__").join(&name)).ok()?;
+        let bytes = read_regular(&site.join("__pycache__").join(&name)).ok()?;
         Some(Bytecode { name, bytes })
     };
     match there() {

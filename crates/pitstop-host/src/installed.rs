@@ -9,6 +9,7 @@ use pitstop_core::targets::Owner;
 
 use crate::environment::Environment;
 use crate::metadata::normalized;
+use crate::reading::read_regular;
 
 /// A package, and the modules that it is imported by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,14 +58,15 @@ fn dist_infos(environment: &Environment) -> Vec<(Owner, PathBuf)> {
 fn modules(dist_info: &Path) -> Vec<String> {
     let public =
         |name: &&str| name.chars().all(|c| c.is_alphanumeric() || c == '_') && !name.starts_with('_');
-    if let Ok(text) = fs::read_to_string(dist_info.join("top_level.txt")) {
+    let text = read_regular(&dist_info.join("top_level.txt")).ok();
+    if let Some(text) = text.and_then(|text| String::from_utf8(text).ok()) {
         let named: Vec<String> =
             text.lines().map(str::trim).filter(public).filter(|l| !l.is_empty()).map(str::to_owned).collect();
         if !named.is_empty() {
             return named;
         }
     }
-    let record = fs::read(dist_info.join("RECORD")).unwrap_or_default();
+    let record = read_regular(&dist_info.join("RECORD")).unwrap_or_default();
     let mut tops = BTreeSet::new();
     for line in record.lines() {
         let Ok(path) = line.split(|byte| *byte == b',').next().unwrap_or_default().to_str() else { continue };

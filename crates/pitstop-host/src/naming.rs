@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::answers::{Question, settled_state};
 use crate::metadata;
-use crate::reading::READ_FLAGS;
+use crate::reading::{READ_FLAGS, read_regular};
 
 /// Threads that read code: as many as walk the tree.
 const THREADS: usize = 2;
@@ -171,7 +171,7 @@ fn scan_package(site: &Path, installed: &Installed, buffer: &mut Vec<u8>) -> Vec
     if hints::needs_nothing(&metadata::normalized(&installed.owner.name)) {
         return Vec::new();
     }
-    let Ok(record) = std::fs::read(&installed.record) else { return Vec::new() };
+    let Ok(record) = read_regular(&installed.record) else { return Vec::new() };
     let mut all = Vec::new();
     for path in metadata::sources(site, &record) {
         let inside = path.strip_prefix(site).unwrap_or(&path);

@@ -14,6 +14,10 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
 pub(crate) const READ_FLAGS: OFlags =
     OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
+/// The longest file that is read whole. The longest `RECORD` that is known has some 3 MiB; a hostile one may claim to have
+/// any length and take no room on the disk.
+const WHOLE_BYTES_MAX: u64 = 64 << 20;
+
 /// The magic number of an ELF file (gABI chapter 4, `EI_MAG0` to `EI_MAG3`).
 const MAGIC: &[u8] = b"\x7fELF";
 
@@ -82,16 +86,20 @@ impl Source for Begun<'_> {
     }
 }
 
-/// All of a regular file. Anything else is refused: reading a pipe could take for ever.
+/// All of a regular file. Anything else is refused: reading a pipe could take for ever, and what is longer than 64 MiB all
+/// memory.
 pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::from(openat(CWD, path, READ_FLAGS, Mode::empty())?);
+    let file = File::from(openat(CWD, path, READ_FLAGS, Mode::empty())?);
     match kind(&fstat(&file)?) {
         FileType::RegularFile => {}
         FileType::Directory => return Err(io::ErrorKind::IsADirectory.into()),
         _ => return Err(io::Error::other("not a regular file")),
     }
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
+    file.take(WHOLE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > WHOLE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "longer than any such file has need of"));
+    }
     Ok(bytes)
 }
 

@@ -20,6 +20,7 @@ use crate::naming::{self, Installed};
 use crate::programs::{self, Programs, Stands};
 use crate::provide::host::Drivers;
 use crate::python::{self, PythonError};
+use crate::reading::read_regular;
 use crate::scripts;
 use crate::walk::{self, NativeFile, ScriptFile, Tree, walk};
 use crate::wheels::LaidOut;
@@ -361,7 +362,7 @@ impl Survey {
         let is_its = |record: &&PathBuf| dist_info(record).is_some_and(|found| found == *owner);
         let record = self.tree.records.iter().find(is_its).map(|record| self.tree.root.join(record));
         let Some(record) = record else { return HashSet::new() };
-        let Ok(bytes) = std::fs::read(&record) else { return HashSet::new() };
+        let Ok(bytes) = read_regular(&record) else { return HashSet::new() };
         let site = record.ancestors().nth(2).unwrap_or(&record);
         metadata::named_libraries(&metadata::sources(site, &bytes), its().map(|native| native.path.as_path()))
     }
@@ -524,7 +525,7 @@ fn owners(paths: &[&Path], site: &Path, tree: &Tree, unread: &mut Vec<Unread>) -
             continue;
         }
         let Some(owner) = dist_info(record) else { continue };
-        let read = std::fs::read(&path).map_err(|error| error.to_string());
+        let read = read_regular(&path).map_err(|error| error.to_string());
         let read = read.and_then(|bytes| {
             owners.read(owner, &bytes).map_err(|problem| format!("line {}: {}", problem.line, problem.cause))
         });
@@ -568,7 +569,7 @@ fn requires(requirements: &Requirements<'_>, one: usize, other: usize) -> bool {
     let names = known.entry(one).or_insert_with(|| {
         let is_its = |path: &&PathBuf| dist_info(path).is_some_and(|owner| owner == survey.packages[one]);
         let path = survey.tree.metadata.iter().find(is_its);
-        let bytes = path.and_then(|path| std::fs::read(survey.tree.root.join(path)).ok());
+        let bytes = path.and_then(|path| read_regular(&survey.tree.root.join(path)).ok());
         bytes.map(|bytes| metadata::required(&bytes)).unwrap_or_default()
     });
     names.contains(&metadata::normalized(&survey.packages[other].name))

@@ -1,11 +1,13 @@
 //! Where words go: the answer to standard output, everything else to standard error.
 //!
-//! This is the one place that prints. Control characters in names (a hostile wheel may carry any) are shown escaped.
+//! This is the one place that prints. Control characters in names (a hostile wheel may carry any) are shown escaped, and
+//! of URLs no name and no password is shown.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
+use pitstop_core::secrets::without_credentials;
 use unicode_width::UnicodeWidthStr;
 
 /// How much is said on standard error.
@@ -72,7 +74,7 @@ impl Output {
     /// Writes the answer. A reader that went away (`pitstop check | head`) is no error.
     pub(crate) fn answer(&self, text: &str) {
         let mut stream = anstream::stdout().lock();
-        let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+        let _ = stream.write_all(without_credentials(text).as_bytes()).and_then(|()| stream.flush());
     }
 
     /// An answer that is written as it is found.
@@ -164,7 +166,7 @@ impl Stream {
 
 fn line(text: &str) {
     let mut stream = anstream::stderr().lock();
-    let _ = writeln!(stream, "{text}");
+    let _ = writeln!(stream, "{}", without_credentials(text));
 }
 
 /// A name from outside, made safe to show: control characters are escaped, so that no file name can move the cursor.

@@ -1,5 +1,6 @@
 //! Libraries that wheels load by name, in the NixOS-like root: each use fails, `pitstop fix`, the library is really used,
 //! `pitstop undo`, and it fails again; without the loader shim, and with it.
+#![expect(clippy::unwrap_used, reason = "helpers of a test stop at the first surprise, like tests")]
 
 mod support;
 

@@ -1,15 +1,15 @@
 //! The figures as a page: `docs/performance.md`, between its markers.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::contest::Figures;
 use super::hook::Misses;
 use super::named;
 use super::tree::Size;
+use crate::page;
 
 pub(super) struct Report {
     pub(super) size: Size,
@@ -27,12 +27,7 @@ pub(super) fn write(report: &Report) -> Result<()> {
 /// Prints a text, and puts it into the page where the bench of this name has its place.
 pub(super) fn put(bench: &str, text: &str) -> Result<()> {
     println!("{text}");
-    let [begin, end] = ["begin", "end"].map(|edge| format!("<!-- cargo xtask bench {bench}: {edge} -->\n"));
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.md");
-    let old = std::fs::read_to_string(&page).with_context(|| page.display().to_string())?;
-    let (head, rest) = old.split_once(&begin).context("the page has no marker to begin at")?;
-    let (_, tail) = rest.split_once(&end).context("the page has no marker to end at")?;
-    Ok(std::fs::write(&page, format!("{head}{begin}\n{text}\n{end}{tail}"))?)
+    page::put("performance.md", &format!("bench {bench}"), text)
 }
 
 fn text(report: &Report) -> Result<String> {

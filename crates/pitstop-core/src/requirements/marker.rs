@@ -43,11 +43,17 @@ impl Markers {
         if marker.contains("dependency_groups") || marker.contains("extras") {
             return Ok(true);
         }
-        let tree = MarkerTree::from_str(marker).map_err(|error| RequirementsError::Marker {
+        let unread = |cause: &str| RequirementsError::Marker {
             name: name.to_owned(),
             marker: marker.to_owned(),
-            cause: error.to_string().lines().next().unwrap_or_default().to_owned(),
-        })?;
+            cause: cause.to_owned(),
+        };
+        // pep508_rs 0.9 counts letters where it means bytes, and panics. Versions and names of systems are ASCII.
+        if !marker.is_ascii() {
+            return Err(unread("it has letters beyond ASCII"));
+        }
+        let tree = MarkerTree::from_str(marker)
+            .map_err(|error| unread(error.to_string().lines().next().unwrap_or_default()))?;
         Ok(tree.evaluate(environment, &[]))
     }
 }

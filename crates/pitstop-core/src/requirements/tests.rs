@@ -209,3 +209,13 @@ fn nonsense_is_refused_with_its_line_and_later_formats_by_their_version() {
     let bad = "lock-version = '1.0'\n[[packages]]\nname = 'a'\nmarker = 'os is linux'\n";
     assert!(error("pylock.toml", bad).starts_with("a: the marker \"os is linux\" cannot be read: "));
 }
+
+#[test]
+fn a_marker_with_letters_beyond_ascii_is_refused_with_its_words() {
+    let marker =
+        "extra == 'x' or\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd} os_name == 'posix'";
+    let text =
+        format!("lock-version = '1.0'\n[[packages]]\nname = 'a'\nversion = '1'\nmarker = \"{marker}\"\n");
+    let error = read("pylock.toml", &text, &here()).unwrap_err();
+    assert!(error.to_string().contains("letters beyond ASCII"), "{error}");
+}

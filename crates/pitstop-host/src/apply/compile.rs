@@ -1,20 +1,24 @@
 //! The hook's bytecode: compiled by the environment's own Python, so that no start has to do it, and written by us, so
 //! that undo knows it.
 
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use pitstop_core::plan::hook::{Bytecode, SOURCE, SOURCE_NAME};
 
 use super::ApplyError;
+use crate::child;
 
-/// Reads the source on standard input; writes the file name, a newline and the bytecode. The bytecode is never checked
+/// Compiling takes some 20 ms.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// Takes the source as its second argument, to the byte; writes the file name, a newline and the bytecode. The bytecode is never checked
 /// against the source (PEP 552): neither a copied venv nor a changed time makes Python compile it again.
 const SCRIPT: &str = "\
 import sys, _imp, importlib.util, importlib._bootstrap_external as external
 name = sys.argv[1]
-source = sys.stdin.buffer.read()
+source = sys.argv[2].encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
 code = compile(source, name, 'exec', dont_inherit=True)
 stamp = importlib.util.source_hash(source)
 file = importlib.util.cache_from_source(name).rpartition('/')[2]
@@ -26,20 +30,11 @@ sys.stdout.buffer.write(file.encode() + b'\\n' + bytes(external._code_to_hash_py
 /// An environment works without it, too: Python then compiles the hook at its first start.
 pub fn compile_hook(python: &Path) -> Result<Bytecode, ApplyError> {
     let failed = |reason: String| ApplyError::Compile { python: python.to_owned(), reason };
-    let mut child = Command::new(python)
-        .args(["-I", "-S", "-B", "-c", SCRIPT, SOURCE_NAME])
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| failed(error.to_string()))?;
-    // The source is smaller than a pipe holds, and the child reads it all before it writes.
-    let sent = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(SOURCE.as_bytes()));
-    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
-    if !output.status.success() || sent.is_err() {
-        let text = String::from_utf8_lossy(&output.stderr);
-        return Err(failed(text.lines().last().unwrap_or("it failed without a word").to_owned()));
+    let mut command = Command::new(python);
+    command.args(["-I", "-S", "-B", "-c", SCRIPT, SOURCE_NAME, SOURCE]).env_clear();
+    let output = child::run(&mut command, LIMIT).map_err(|error| failed(error.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(output.last_words()));
     }
     let newline = output.stdout.iter().position(|&byte| byte == b'\n');
     let (name, bytes) = newline.and_then(|at| output.stdout.split_at_checked(at)).unwrap_or_default();

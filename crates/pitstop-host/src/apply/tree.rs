@@ -49,6 +49,9 @@ pub(super) struct Tree {
     pub(super) contents: Contents,
 }
 
+/// The longest file that is read whole: what pitstop writes itself is far shorter, but may have been replaced.
+const READ_BYTES_MAX: u64 = 64 << 20;
+
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl Tree {
@@ -136,8 +139,12 @@ impl Tree {
             .map_err(self.failed("read", path))?;
         let mut bytes = Vec::new();
         File::from(file)
+            .take(READ_BYTES_MAX + 1)
             .read_to_end(&mut bytes)
             .map_err(|error| ApplyError::io("read", self.full(Some(path)), error))?;
+        if bytes.len() as u64 > READ_BYTES_MAX {
+            return Err(ApplyError::io("read", self.full(Some(path)), Errno::FBIG));
+        }
         Ok(Some(bytes))
     }
 

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use pitstop_core::secrets::without_credentials;
 use serde::{Deserialize, Serialize};
 
 use super::database::{self, Reader};
@@ -55,7 +56,9 @@ impl About {
 
     /// Says it of the index at a path.
     pub fn write(&self, index: &Path) -> io::Result<()> {
-        replace(&beside(index, "json"), &serde_json::to_vec_pretty(self)?)
+        // The file lies in a cache that backups and colleagues may read.
+        let source = self.source.iter().map(|source| without_credentials(source).into_owned()).collect();
+        replace(&beside(index, "json"), &serde_json::to_vec_pretty(&Self { source, ..self.clone() })?)
     }
 }
 

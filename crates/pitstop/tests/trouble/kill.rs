@@ -63,7 +63,7 @@ fn survives_kills(calls: &str) {
 }
 
 /// Sets the time of the root as it was, so that each round begins alike.
-fn restore_time(venv: &Venv, before: &crate::snapshot::Snapshot) {
+pub(crate) fn restore_time(venv: &Venv, before: &crate::snapshot::Snapshot) {
     let (seconds, nanoseconds) = before[std::path::Path::new("")].modified;
     let time = std::time::UNIX_EPOCH
         + std::time::Duration::new(u64::try_from(seconds).unwrap(), u32::try_from(nanoseconds).unwrap());

@@ -4,10 +4,13 @@
 
 mod code;
 mod content;
+mod faults;
 mod fetched;
+mod hostile;
 mod kill;
 mod life;
 mod lock;
+mod meanwhile;
 mod rights;
 mod runs;
 mod snapshot;

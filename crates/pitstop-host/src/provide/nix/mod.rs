@@ -30,6 +30,17 @@ use super::{Context, Cost, Error, Event, Outcome, Provider, Provision, Refused, 
 use evaluate::{Idea, Set, State};
 use log::Log;
 
+/// What a whole log of Nix took, and its words: for fuzzing, which sees public items alone.
+#[doc(hidden)]
+#[must_use]
+pub fn read_log(bytes: &[u8]) -> (Cost, String) {
+    let mut log = Log::default();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        log.line(line);
+    }
+    (log.cost(), log.words("", &[]))
+}
+
 /// Said where Nix is not installed.
 const MISSING_HINT: &str = "Install Nix (https://nixos.org/download), or choose another provider";
 
