@@ -142,6 +142,10 @@ impl Search<'_, '_> {
         let mut given_up: BTreeSet<BString> = BTreeSet::new();
         let drivers = Drivers::new(&self.survey.files, self.survey.loader.target);
         remedy.after = self.survey.diagnose(self.process, &remedy.provided());
+        // What a record names and what is no such library, by accident or because somebody wrote it so, serves nobody.
+        for missing in &remedy.after.missing {
+            remedy.found.remove(&missing.soname);
+        }
         for _ in 0..ROUNDS_MAX {
             if self.interrupt.is_requested() {
                 return Err(Error::Interrupted);
