@@ -11,7 +11,7 @@ fn packages_end_after_a_fix_as_they_do_where_everything_is_in_its_place() {
     let xtask = Path::new(env!("CARGO_BIN_EXE_xtask"));
     let to = tempfile::tempdir().unwrap();
     let mut corpus = Command::new(xtask);
-    corpus.args(["corpus", "--quick", "--pitstop"]).arg(xtask.with_file_name("pitstop"));
+    corpus.args(["corpus", "--quick", "--jobs", "4", "--pitstop"]).arg(xtask.with_file_name("pitstop"));
     let ran = corpus.arg("--to").arg(to.path()).output().unwrap();
     let said = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
     assert!(ran.status.success(), "{said}");

@@ -34,9 +34,19 @@ impl StoreCopy {
             stdout_of("copying the store", &output)?;
         }
         fs_err::create_dir_all(copy.nix.join("var/nix"))?;
-        for (folder, how) in [("nixbox", "-al"), ("nix/profiles", "-a"), ("nix/gcroots", "-a")] {
+        for (folder, how) in [("nixbox", "-al"), ("nix/profiles", "-a")] {
             let [from, to] = [shared, &copy.nix].map(|nix| nix.join("var").join(folder));
             stdout_of("copying the store", &Command::new("cp").arg(how).arg(from).arg(to).output()?)?;
+        }
+        // Nothing of the roots of other machines' builds (`auto`), which come and go while this copies.
+        let [from, to] = [shared, &copy.nix].map(|nix| nix.join("var/nix/gcroots"));
+        fs_err::create_dir_all(to.join("auto"))?;
+        for entry in fs_err::read_dir(from)? {
+            let entry = entry?;
+            if entry.file_name() != "auto" {
+                let output = Command::new("cp").args(["-a", "-t"]).arg(&to).arg(entry.path()).output()?;
+                stdout_of("copying the store", &output)?;
+            }
         }
         fs_err::write(&list_file, list)?;
         fs_err::create_dir_all(copy.nix.join("var/nix/daemon-socket"))?;

@@ -230,9 +230,11 @@ fn own_machine() -> Machine {
     let v3 = v2 && has!("avx" "avx2" "bmi1" "bmi2" "f16c" "fma" "lzcnt" "movbe");
     let v4 = v3 && has!("avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl");
     let named = [("x86-64-v4", v4), ("x86-64-v3", v3), ("x86-64-v2", v2)];
-    let haswell = has!("avx2" "bmi1" "bmi2" "lzcnt" "movbe" "popcnt");
+    // Other makers' processors have neither name, whatever they can do.
+    let intel = is_intel();
+    let haswell = intel && has!("avx2" "bmi1" "bmi2" "lzcnt" "movbe" "popcnt");
     let platform = if haswell { "haswell" } else { "x86_64" };
-    let legacy = [("tls", true), (platform, true), ("avx512_1", v4), ("x86_64", true)];
+    let legacy = [("tls", true), (platform, true), ("avx512_1", intel && v4), ("x86_64", true)];
     let active = |list: &[(&str, bool)]| {
         list.iter().filter(|(_, active)| *active).map(|(name, _)| (*name).to_owned()).collect()
     };
@@ -241,6 +243,13 @@ fn own_machine() -> Machine {
         legacy_subdirectories: active(&legacy),
         platform: Some(platform.to_owned()),
     }
+}
+
+/// Whether Intel made this processor: `arch_kind_intel` of `init_cpu_features`.
+#[cfg(target_arch = "x86_64")]
+fn is_intel() -> bool {
+    let leaf = std::arch::x86_64::__cpuid(0);
+    [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes).as_flattened() == b"GenuineIntel"
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -123,7 +123,9 @@ fn on_the_control(bench: &Bench<'_>, package: &Package, wheels: &Path) -> Result
 }
 
 fn install(wheels: &str, name: &str) -> String {
-    format!("python{PYTHON} -m venv v && v/bin/pip install -q --no-index --find-links {wheels} '{name}'")
+    format!(
+        "python{PYTHON} -m venv v && v/bin/pip install -q --no-compile --no-index --find-links {wheels} '{name}'"
+    )
 }
 
 /// A script that runs code with no variable set but the ones that programs of any system have.

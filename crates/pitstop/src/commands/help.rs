@@ -108,8 +108,8 @@ mod tests {
         for topic in &TOPICS {
             for line in topic.text.lines() {
                 for (at, _) in line.match_indices("pitstop ") {
-                    let is_prose =
-                        line[..at].ends_with(|letter: char| letter.is_alphanumeric() || letter == '/');
+                    let is_prose = line[..at]
+                        .ends_with(|letter: char| letter.is_alphanumeric() || "/.".contains(letter));
                     let rest = line[at + "pitstop ".len()..].split(['`', '(', ';']).next().unwrap();
                     let rest = rest.split("   ").next().unwrap();
                     let mut words = rest.split_whitespace();

@@ -246,8 +246,9 @@ fn blocks_that_changed_places_are_found() {
 #[test]
 fn another_version_and_another_format_are_told_apart() {
     let mut newer = small();
-    newer[8] = 2;
-    assert!(matches!(Sonames::open(newer), Err(SonamesError::Version { found: 2 })));
+    newer[8] += 1;
+    let next = u32::from(newer[8]);
+    assert!(matches!(Sonames::open(newer), Err(SonamesError::Version { found }) if found == next));
     for other in [&b""[..], b"NIXI\x01\x00\x00\x00", b"\x7fELF", &[0; 100]] {
         assert!(matches!(Sonames::open(other.to_vec()), Err(SonamesError::Foreign)), "{other:?}");
     }
