@@ -148,7 +148,7 @@ fn mend_locked(
     let its_programs = Programs::of(&survey, Asking::Allowed, &originals.facts());
     let sources = sources_of(sources, &survey, governed.pinned(), dry_run);
     let remedy = search(&survey, &its_programs, &sources, known, begun, &interrupt, output)?;
-    governed.check(&remedy)?;
+    governed.check(&remedy, sources.kind(&survey.loader.path))?;
     let its_scripts = ScriptRemedy::of(&survey, &originals, scripts);
 
     tell_refused(&remedy, output);

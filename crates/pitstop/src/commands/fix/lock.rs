@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bstr::{BString, ByteSlice};
+use pitstop_core::index::sonames::Kind;
 use pitstop_core::lockfile::{self, Lock, Locked, LockedSet, Origin};
-use pitstop_core::settings::Settings;
+use pitstop_core::settings::{Giver, Settings};
 use pitstop_host::project::{Project, ProjectError};
 use pitstop_host::remedy::{Found, Pinned, Remedy, Sources};
 use pitstop_host::survey::Survey;
@@ -113,14 +114,20 @@ impl Governed {
         known
     }
 
-    /// With `--locked`: everything is as locked, or nothing is done.
-    pub(super) fn check(&self, remedy: &Remedy) -> Result<(), CommandError> {
+    /// With `--locked`: everything is as locked, or nothing is done. `kind` says whose packages are asked for here.
+    pub(super) fn check(&self, remedy: &Remedy, kind: Kind) -> Result<(), CommandError> {
         let Some(project) = self.project.as_ref().filter(|_| self.locking.locked) else { return Ok(()) };
         let mut differences = self.pinned.differences(remedy.found.values());
         let systems = &self.pinned.systems;
+        let asked = match kind {
+            Kind::Nix => Giver::Nix,
+            Kind::Debian => Giver::Apt,
+        };
         differences.extend(remedy.refused.iter().map(|refused| {
-            let mut locked = self.pinned.lock.of(&refused.soname, systems);
-            match locked.next() {
+            let lock = &self.pinned.lock;
+            // A team on several systems has entries of several givers.
+            let locked = lock.from(&refused.soname, asked, systems);
+            match locked.or_else(|| lock.of(&refused.soname, systems).next()) {
                 Some(locked) => {
                     format!("{}: the lock has {}: {}", refused.soname, locked.origin, refused.reason)
                 }
