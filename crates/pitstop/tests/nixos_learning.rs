@@ -4,7 +4,7 @@ mod native;
 mod support;
 
 use native::Lab;
-use support::{Root, Use, come_to_work, nixbox};
+use support::{Root, Shim, Use, come_to_work, nixbox};
 
 /// A model that adds its input to itself, written by hand (onnx.proto3).
 const MODEL: &str = "
@@ -47,7 +47,71 @@ fn boosted_trees_are_grown_and_a_model_is_run() {
     root.pitstop("fix v", 0);
     root.python("", MODEL).unwrap();
     let said = root.pitstop("check v", 0);
-    assert!(said.contains("1 more library is asked for only by plugins"), "{said}");
+    assert!(said.contains("libcublas.so.12") && said.contains("pitstop fix --optional"), "{said}");
+}
+
+/// What numba compiles, shared out among threads.
+macro_rules! shared_out {
+    ($layer:literal) => {
+        concat!(
+            "
+import numba, numpy
+@numba.njit(parallel=True)
+def total(x):
+    s = 0.0
+    for i in numba.prange(x.size):
+        s += x[i]
+    return s
+assert total(numpy.ones(100)) == 100 and numba.threading_layer() == '",
+            $layer,
+            "', numba.threading_layer()"
+        )
+    };
+}
+
+#[test]
+fn numba_computes_without_its_pools_and_with_them_where_they_were_asked_for() {
+    let root = Root::with(&["numba"]);
+    let pools = [
+        ("NUMBA_THREADING_LAYER=omp", shared_out!("omp")),
+        ("NUMBA_THREADING_LAYER=tbb", shared_out!("tbb")),
+    ];
+    let launched = "from numba.np.ufunc.parallel import _launch_threads; _launch_threads()";
+    for standing in Shim::BOTH {
+        let root = root.beside(standing);
+        let fails = |when: &str| {
+            let said = root.python("", shared_out!("workqueue")).expect_err(when);
+            assert!(said.contains("cannot open shared object file"), "{said}");
+        };
+        fails("it works without a fix, so this test shows nothing");
+        root.pitstop("fix v", 0);
+        root.python("", shared_out!("workqueue")).unwrap();
+        let said = root.pitstop("check v", 0);
+        for soname in ["libgomp.so.1.0.0", "libtbb.so.12"] {
+            assert!(said.contains(soname), "{said}");
+        }
+        for (variables, _) in pools {
+            let said = root.python(variables, launched).expect_err("nobody asked for it");
+            assert!(said.contains("No threading layer could be loaded"), "{said}");
+        }
+        let said = root.pitstop("fix --optional v", 0);
+        for (variables, code) in pools {
+            root.python(variables, code).unwrap_or_else(|error| panic!("{said}\n{error}"));
+        }
+        root.pitstop("undo v", 0);
+        fails("it still works after undo");
+    }
+}
+
+#[test]
+fn tensorflow_trains_a_layer() {
+    let root = Root::with(&["tensorflow-cpu==2.13.1"]);
+    let uses = [Use {
+        variables: "TF_CPP_MIN_LOG_LEVEL=3",
+        code: "import numpy, tensorflow as t; m = t.keras.Sequential([t.keras.layers.Dense(1, input_shape=(1,))]); m.compile('sgd', 'mse'); m.fit(numpy.ones((4, 1)), numpy.ones((4, 1)), verbose=0); assert float(t.reduce_sum(t.eye(3))) == 3",
+        fails: "cannot open shared object file",
+    }];
+    come_to_work(&root, &uses, "");
 }
 
 /// What PyPI has of torch for x86_64 is built for CUDA, and links CUDA's libraries, which come as wheels: without a driver it

@@ -9,6 +9,14 @@ use std::path::Path;
 use nixbox::wheels;
 use support::{Root, Use, come_to_work, nixbox, pitstop};
 
+/// A picture of two pixels.
+const PNG: &str = r#"
+import struct, zlib
+chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 8, 2, 0, 0, 0)) \
+    + chunk(b"IDAT", zlib.compress(b"\0" + b"\xff\0\0" + b"\0\xff\0")) + chunk(b"IEND", b"")
+"#;
+
 #[test]
 fn ctypes_packages_use_the_libraries_that_they_find_by_name() {
     let root = Root::with(&["python-magic", "pyzbar", "pillow", "pyusb", "libarchive-c", "pyudev"]);
@@ -96,6 +104,21 @@ fn pyvips_computes_with_the_library_that_it_opens() {
         variables: "",
         code: "import pyvips; i = pyvips.Image.new_from_array([[1, 2], [3, 4]]); assert i.avg() == 2.5 and not pyvips.API_mode; assert i.cast('uchar').pngsave_buffer()[1:4] == b'PNG'",
         fails: "libvips.so.42: cannot open shared object file",
+    }];
+    come_to_work(&root, &uses, "");
+}
+
+/// Debian's ImageMagick loads its coders from a path below `/usr`, which is no part of this machine; nixpkgs' does not.
+#[test]
+fn wand_reads_a_png() {
+    let root = Root::with(&["Wand"]);
+    let code = format!(
+        "{PNG}\nfrom wand.image import Image\nwith Image(blob=png) as i: assert i.size == (2, 1), i.size; assert i[0, 0].red == 1 and i[1, 0].green == 1"
+    );
+    let uses = [Use {
+        variables: "MAGICK_CODER_MODULE_PATH=$(echo $(grep -o '/nix/store/[^\"]*/lib/libMagickWand' v/.pitstop/provided.json | xargs dirname)/ImageMagick-*/modules-*/coders)",
+        code: code.leak(),
+        fails: "MagickWand shared library not found",
     }];
     come_to_work(&root, &uses, "");
 }

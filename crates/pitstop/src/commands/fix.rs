@@ -448,6 +448,11 @@ fn verified(survey: &Survey, remedy: &Remedy, output: &Output) -> Vec<FailingRep
         let lacking = match complaint(&words) {
             // That was told, and there is nothing to mend.
             Complaint::MissingLibrary(name) if remedy.of_driver().contains(&name) => continue,
+            // A library is loaded alone here, and by its package once what it needs is loaded, as tensorflow does.
+            Complaint::MissingLibrary(name) if subject.module.is_none() && is_here(survey, &name) => {
+                output.detail(&format!("{file} loads only where {} is loaded already", shown(name)));
+                continue;
+            }
             Complaint::MissingLibrary(name) | Complaint::MissingVersion(name) => Some(name),
             Complaint::Loader | Complaint::Own => None,
         };
@@ -478,6 +483,14 @@ fn verified(survey: &Survey, remedy: &Remedy, output: &Output) -> Vec<FailingRep
         ));
     }
     failing
+}
+
+/// Whether some native file of the environment is the library of this name.
+fn is_here(survey: &Survey, name: &str) -> bool {
+    survey.natives.iter().any(|native| {
+        let file_name = native.path.file_name().map(std::ffi::OsStr::as_encoded_bytes);
+        native.elf.soname.as_ref().is_some_and(|soname| soname == name) || file_name == Some(name.as_bytes())
+    })
 }
 
 /// The files of the packages that were fixed: every module, and every library that the hook serves.

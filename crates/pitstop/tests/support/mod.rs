@@ -50,6 +50,11 @@ impl Shim {
     pub(crate) const BOTH: [Self; 2] = [Self::Absent, Self::InPlace];
 }
 
+/// Large packages are compiled once and not at each use, without a file more in the environment. What is imported before
+/// code runs, the hook, has its own bytecode.
+const BYTECODE_BESIDE: &str =
+    "import sys; sys.dont_write_bytecode, sys.pycache_prefix = False, sys.prefix + \"/../bytecode\"";
+
 /// A machine with an environment `v` in its home, into which wheels were installed without network.
 pub(crate) struct Root {
     pub(crate) machine: Machine<'static>,
@@ -132,7 +137,7 @@ impl Root {
 
     /// Runs Python code with no variable set but those named.
     pub(crate) fn python(&self, variables: &str, code: &str) -> Result<String, String> {
-        let quoted = code.replace('\'', "'\\''");
+        let quoted = format!("{BYTECODE_BESIDE}\n{code}").replace('\'', "'\\''");
         self.try_sh(&format!("env -i {variables} v/bin/python -B -c '{quoted}'"))
     }
 
