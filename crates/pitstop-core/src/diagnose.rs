@@ -7,6 +7,7 @@
 mod asked;
 mod loadings;
 mod order;
+mod plugins;
 mod siblings;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -22,6 +23,7 @@ use crate::ldso::{Loading, Object, Outcome, Process, Rule, no_fallback};
 use crate::targets::{Native, Role};
 
 pub use loadings::loadings;
+use plugins::Openers;
 use siblings::Siblings;
 
 /// What is asked: which files, in which process, and what is known besides.
@@ -316,7 +318,7 @@ fn gather(question: &Question<'_>, siblings: &Siblings<'_>, findings: Vec<Findin
     for found in findings {
         let root = found.root;
         diagnosis.roots.push(root);
-        openers.add(root, &found.reached);
+        openers.add(root, found.reached);
         for (soname, by, versions) in found.missing {
             if let Some(entry) = missing.entry(soname, versions, found.optional) {
                 add_asker(&mut entry.askers, root, by);
@@ -349,6 +351,7 @@ fn gather(question: &Question<'_>, siblings: &Siblings<'_>, findings: Vec<Findin
             diagnosis.preloads.insert(root, found.preloads);
         }
     }
+    openers.have_loaded(question, siblings, &mut diagnosis.preloads);
     for (index, answer) in asked::answers(question, siblings).into_iter().enumerate() {
         let (ask, Some(answer)) = (&question.asks[index], answer) else { continue };
         let is_served = answer.missing.is_empty();
@@ -358,13 +361,10 @@ fn gather(question: &Question<'_>, siblings: &Siblings<'_>, findings: Vec<Findin
             }
         }
         let Some(soname) = answer.soname.filter(|_| is_served) else { continue };
-        let opened = ask.before.iter().flat_map(|&native| openers.of(question.natives[native].id));
+        let opened = ask.before.iter().flat_map(|&native| openers.of(question, siblings, native));
         let before: BTreeSet<usize> = ask.before.iter().copied().chain(opened).collect();
         for native in before {
-            let preloads = diagnosis.preloads.entry(native).or_default();
-            preloads.extend(
-                answer.preloads.iter().filter(|path| !preloads.contains(path)).cloned().collect::<Vec<_>>(),
-            );
+            plugins::append(diagnosis.preloads.entry(native).or_default(), &answer.preloads);
         }
         if ask.before.is_empty() {
             diagnosis.asked.insert(index, (soname, answer.preloads));
@@ -376,22 +376,6 @@ fn gather(question: &Question<'_>, siblings: &Siblings<'_>, findings: Vec<Findin
     diagnosis.mismatched = mismatched.into_values().collect();
     diagnosis.unusable = unusable.into_values().collect();
     diagnosis
-}
-
-/// By which roots a file comes into a process: the hook sees the root being loaded, not what that brings along.
-#[derive(Default)]
-struct Openers(HashMap<FileId, Vec<usize>>);
-
-impl Openers {
-    fn add(&mut self, root: usize, reached: &[FileId]) {
-        for id in reached {
-            self.0.entry(*id).or_default().push(root);
-        }
-    }
-
-    fn of(&self, id: FileId) -> impl Iterator<Item = usize> {
-        self.0.get(&id).into_iter().flatten().copied()
-    }
 }
 
 /// What is missing, brought together by soname.

@@ -5,7 +5,7 @@ mod native;
 mod support;
 
 use native::Lab;
-use support::{Root, Use, come_to_work, nixbox};
+use support::{Root, Shim, Use, come_to_work, nixbox, pitstop};
 
 /// A module that opens libmagic when it is imported, and says so in a note (UAPI group, "ELF dlopen metadata").
 const NOTED: &str = r#"
@@ -60,6 +60,66 @@ fn a_library_of_a_dlopen_note_is_there_when_the_module_opens_it() {
     root.python("", uses[0].code).unwrap();
     root.pitstop("undo v", 0);
     root.python("", uses[0].code).expect_err("it still works after undo");
+}
+
+#[test]
+fn qt_draws_and_opens_what_its_plugins_want() {
+    let root = Root::with(&["PyQt6<6.12", "PyQt6-Qt6<6.12"]);
+    let draws = "from PyQt6 import QtCore, QtGui, QtWidgets
+a = QtWidgets.QApplication([]); assert a.platformName() == 'offscreen'
+w = QtWidgets.QWidget(); w.setStyleSheet('background: #ff0000'); w.resize(4, 4)
+assert w.grab().toImage().pixelColor(1, 1).name() == '#ff0000'
+loaded = {line.split()[-1] for line in open('/proc/self/maps') if 'libQt6' in line or 'libicu' in line}
+assert len(loaded) > 2 and all('/site-packages/' in path for path in loaded), loaded";
+    let encrypts = "from PyQt6 import QtCore, QtNetwork; a = QtCore.QCoreApplication([])
+assert 'openssl' in QtNetwork.QSslSocket.availableBackends(), QtNetwork.QSslSocket.availableBackends()
+assert 'OpenSSL' in QtNetwork.QSslSocket.sslLibraryVersionString()";
+    let offscreen = "QT_QPA_PLATFORM=offscreen";
+    for standing in Shim::BOTH {
+        let root = root.beside(standing);
+        let fails = |when: &str| {
+            let said = root.python(offscreen, draws).expect_err(when);
+            assert!(said.contains("cannot open shared object file"), "{said}");
+        };
+        fails("it works without a fix, so this test shows nothing");
+        root.pitstop("fix v", 0);
+        root.python(offscreen, draws).unwrap();
+        if standing == Shim::InPlace {
+            root.pitstop("undo v", 0);
+            fails("it still works after undo");
+            continue;
+        }
+        // What the plugins for displays, and for encryption, want is optional.
+        let said = root.sh(&format!("{} check v --json 2> /dev/null", pitstop().display()));
+        let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let optional = report["optional"].as_array().unwrap().iter();
+        let of_plugin = |plugin: &str| -> Vec<&str> {
+            let needed = optional.clone().filter(|missing| missing["needed_by"].to_string().contains(plugin));
+            needed.map(|missing| missing["soname"].as_str().unwrap()).collect()
+        };
+        let wanted = [of_plugin("platforms/libqxcb.so"), of_plugin("tls/libqopensslbackend.so")].concat();
+        for soname in ["libxcb-cursor.so.0", "libxkbcommon-x11.so.0", "libssl.so.3"] {
+            assert!(wanted.contains(&soname), "{soname}\n{report}");
+        }
+        assert!(of_plugin("platforms/libqwayland").contains(&"libwayland-client.so.0"), "{report}");
+        let of_xcb = |said: &str| {
+            let variables = "QT_QPA_PLATFORM=xcb QT_DEBUG_PLUGINS=1";
+            let shown = root.python(variables, draws).expect_err("there is no display");
+            assert!(shown.contains(said), "{shown}");
+        };
+        of_xcb("libqxcb.so: libx");
+        root.python("", encrypts).expect_err("nobody asked for it");
+
+        let settings = format!("optional = {wanted:?}\n");
+        std::fs::write(root.machine.home().join("pitstop.toml"), settings).unwrap();
+        let fixed = root.pitstop("fix v", 0);
+        of_xcb("could not connect to display");
+        root.python("", encrypts).unwrap_or_else(|error| panic!("{fixed}\n{error}"));
+        root.python(offscreen, draws).unwrap();
+        root.pitstop("undo v", 0);
+        fails("it still works after undo");
+        root.sh("rm pitstop.toml");
+    }
 }
 
 /// Two packages that load libraries of their own first: what each brings is what it gets, whoever comes first.

@@ -129,6 +129,48 @@ fn a_plugin_that_nothing_links_or_names_is_optional() {
 }
 
 #[test]
+fn what_a_plugin_needs_is_loaded_before_the_modules_that_bring_its_opener() {
+    let lines = [
+        (Role::Extension, Some(1), "/v/P/QtCore.so needed=libQt6Core.so runpath=$ORIGIN/../lib"),
+        (Role::Extension, Some(1), "/v/P/QtGui.so needed=libQt6Gui.so,libQt6Core.so runpath=$ORIGIN/../lib"),
+        (Role::Library, Some(0), "/v/lib/libQt6Core.so soname=libQt6Core.so runpath=$ORIGIN"),
+        (
+            Role::Library,
+            Some(0),
+            "/v/lib/libQt6Gui.so soname=libQt6Gui.so needed=libQt6Core.so runpath=$ORIGIN",
+        ),
+        (
+            Role::Library,
+            Some(0),
+            "/v/plugins/libqxcb.so needed=libQt6Gui.so,libxcb-cursor.so.0 runpath=$ORIGIN/../lib",
+        ),
+    ];
+    let mut world = World::new(&lines).provide("libxcb-cursor.so.0", "/store/x/libxcb-cursor.so.0");
+    let cursor = vec![PathBuf::from("/store/x/libxcb-cursor.so.0")];
+    assert_eq!(world.diagnose().preloads, BTreeMap::from([(1, cursor.clone()), (4, cursor.clone())]));
+    // What Python code opens is served then.
+    world.named.push(PathBuf::from("/v/plugins/libqxcb.so"));
+    assert_eq!(world.diagnose().preloads, BTreeMap::from([(4, cursor)]));
+}
+
+#[test]
+fn a_plugin_is_left_as_it_is_where_its_needs_would_bring_another_file_for_a_library_of_its_package() {
+    let lines = [
+        (Role::Extension, Some(1), "/v/P/QtCore.so needed=libQt6Core.so runpath=$ORIGIN/../lib"),
+        (Role::Library, Some(0), "/v/lib/libQt6Core.so soname=libQt6Core.so runpath=$ORIGIN"),
+        (
+            Role::Library,
+            Some(0),
+            "/v/plugins/libview.so needed=libQt6Core.so,libQt6Web.so runpath=$ORIGIN/../lib",
+        ),
+    ];
+    let web = "/store/qt/libQt6Web.so soname=libQt6Web.so needed=libQt6Core.so runpath=$ORIGIN";
+    let mut world = World::new(&lines).provide("libQt6Web.so", web);
+    world.files.add("/store/qt/libQt6Core.so soname=libQt6Core.so");
+    assert_eq!(world.diagnose().preloads, BTreeMap::new());
+}
+
+#[test]
 fn who_can_do_without_is_not_named_beside_who_cannot() {
     for order in [[0, 1], [1, 0]] {
         let lines = [
