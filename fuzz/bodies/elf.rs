@@ -11,7 +11,7 @@ pub(crate) fn run(bytes: &[u8]) {
     assert!(listed <= bytes.len(), "{listed} names from {} bytes", bytes.len());
     let _ = defines_symbol(bytes, b"PyInit__x");
     let loader = elf.loader.is_some().then(|| BString::from("/lib64/ld-linux-x86-64.so.2"));
-    let change = Change { loader, path: None };
+    let change = Change { loader, needed: vec!["libmade-up.so.1".into()], ..Change::default() };
     let change = change.with_folder(&elf, b"/nix/store/made-up/lib".as_bstr(), PathKind::Runpath);
     let Ok(patch) = plan(bytes, &change) else { return };
     assert_eq!(patch.old_length, bytes.len() as u64);

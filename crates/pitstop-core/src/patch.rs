@@ -1,4 +1,4 @@
-//! Changing which loader a program names and where it looks for libraries, as a handful of small edits.
+//! Changing which loader a program names, where it looks for libraries and which it needs, as a handful of small edits.
 //!
 //! Nothing is written here: [`plan`] reads a file and gives the edits, each to be undone from the bytes that it replaces.
 //! Of a program of a few hundred megabytes only its headers, its dynamic section and, at worst, its dynamic strings are
@@ -18,13 +18,15 @@ mod image;
 mod padding;
 
 use bstr::{BStr, BString, ByteSlice};
-use object::elf::{DT_RPATH, DT_RUNPATH};
+use object::elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH};
 
 use crate::elf::{Elf, ElfError, Source};
 use image::Image;
 
 /// The longest path that the kernel takes for a loader, or that a search path may hold here.
 const STRING_BYTES_MAX: usize = 4096;
+
+const NEEDED: u64 = DT_NEEDED.0.cast_unsigned();
 
 /// `DT_RPATH` or `DT_RUNPATH`. They differ: what a library needs in turn is searched in the first, not in the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +63,9 @@ pub struct Change {
     pub loader: Option<BString>,
     /// The whole search path, of the kind that the file has, if it has one.
     pub path: Option<(PathKind, BString)>,
+    /// `DT_NEEDED`s behind those that it has. What a program needs itself is loaded before what its libraries need, and
+    /// found again by its soname whatever search paths those have.
+    pub needed: Vec<BString>,
 }
 
 impl Change {
@@ -89,7 +94,7 @@ impl Change {
     /// Whether it leaves everything as it is.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        self.loader.is_none() && self.path.is_none()
+        self.loader.is_none() && self.path.is_none() && self.needed.is_empty()
     }
 
     /// The facts of a file once it is changed.
@@ -104,6 +109,7 @@ impl Change {
             Some((PathKind::Runpath, path)) => elf.runpath = Some(path.clone()),
             None => {}
         }
+        elf.needed.extend(self.needed.iter().cloned());
         elf
     }
 }
@@ -226,7 +232,8 @@ impl<S: Source + ?Sized> Source for Edited<'_, S> {
 /// The edits that change a file, in the gentlest manner that serves. The result has been read back.
 pub fn plan(source: &(impl Source + ?Sized), change: &Change) -> Result<Patch, PatchError> {
     let before = Elf::read(source)?;
-    for string in change.loader.iter().chain(change.path.as_ref().map(|(_, path)| path)) {
+    let path = change.path.as_ref().map(|(_, path)| path);
+    for string in change.loader.iter().chain(path).chain(&change.needed) {
         if string.is_empty() || string.contains(&0) || string.len() >= STRING_BYTES_MAX {
             return Err(PatchError::String(string.clone()));
         }
@@ -234,11 +241,12 @@ pub fn plan(source: &(impl Source + ?Sized), change: &Change) -> Result<Patch, P
     let image = Image::read(source)?;
     let loader = change.loader.as_ref().map(with_terminator);
     let path = change.path.as_ref().map(|(kind, path)| (kind.tag(), with_terminator(path)));
-    let wish = Wish { loader, path };
+    let needed = change.needed.iter().map(|soname| (NEEDED, with_terminator(soname)));
+    let wish = Wish { loader, strings: path.into_iter().chain(needed).collect() };
     if wish.loader.is_some() && image.interp().is_none() {
         return Err(PatchError::Static("PT_INTERP"));
     }
-    if wish.path.is_some() && image.dynamic.is_none() {
+    if !wish.strings.is_empty() && image.dynamic.is_none() {
         return Err(PatchError::Static("PT_DYNAMIC"));
     }
     let (mut edits, manner) = match (in_place(&image, &wish), padding::edits(source, &image, &wish)?) {
@@ -257,7 +265,15 @@ pub fn plan(source: &(impl Source + ?Sized), change: &Change) -> Result<Patch, P
 /// What is wanted, in bytes as they stand in a file.
 struct Wish {
     loader: Option<Vec<u8>>,
-    path: Option<(u64, Vec<u8>)>,
+    /// Entries of the dynamic section that name a string: tag and string. `DT_NEEDED` is added, another takes the place of
+    /// the one there is.
+    strings: Vec<(u64, Vec<u8>)>,
+}
+
+impl Wish {
+    fn tags(&self) -> impl Iterator<Item = u64> {
+        self.strings.iter().map(|(tag, _)| *tag)
+    }
 }
 
 fn with_terminator(string: &BString) -> Vec<u8> {
@@ -268,8 +284,8 @@ fn with_terminator(string: &BString) -> Vec<u8> {
 
 /// The new loader over the old one.
 fn in_place(image: &Image, wish: &Wish) -> Option<Vec<Edit>> {
-    let (Some(loader), None) = (&wish.loader, &wish.path) else {
-        return (wish.loader.is_none() && wish.path.is_none()).then(Vec::new);
+    let (Some(loader), true) = (&wish.loader, wish.strings.is_empty()) else {
+        return (wish.loader.is_none() && wish.strings.is_empty()).then(Vec::new);
     };
     let interp = image.segments[image.interp()?];
     let room = usize::try_from(interp.filesz).ok()?;

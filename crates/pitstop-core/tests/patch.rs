@@ -68,7 +68,7 @@ impl Workshop {
     /// The loader and the farm.
     fn change(&self, program: &[u8]) -> Change {
         let loader = self.loader().into_os_string().into_encoded_bytes();
-        Change { loader: Some(loader.into()), path: None }.with_folder(
+        Change { loader: Some(loader.into()), ..Change::default() }.with_folder(
             &Elf::read(program).unwrap(),
             self.path("farm").to_str().unwrap().into(),
             PathKind::Runpath,
@@ -122,7 +122,10 @@ fn record(program: &[u8], patch: &Patch) -> Vec<Edit> {
 
 /// The whole way: patched, read by other tools, run, and undone.
 fn survives(shop: &Workshop, program: &[u8], manner: Option<Manner>) -> Vec<u8> {
-    let change = shop.change(program);
+    survives_change(shop, program, shop.change(program), manner)
+}
+
+fn survives_change(shop: &Workshop, program: &[u8], change: Change, manner: Option<Manner>) -> Vec<u8> {
     let made = plan(program, &change).unwrap_or_else(|error| panic!("{error}"));
     if let Some(manner) = manner {
         assert_eq!(made.manner, manner);
@@ -194,6 +197,31 @@ fn a_search_path_keeps_its_kind_and_what_it_had() {
 }
 
 #[test]
+fn what_a_library_with_a_search_path_of_its_own_lacks_is_found_once_the_program_needs_it_too() {
+    let shop = Workshop::new();
+    shop.write("outer.c", "int greet(void); int outer(void) { return greet(); }");
+    shop.write("main.c", "int outer(void); int main(void) { return outer(); }");
+    let own = ["-Wl,-soname,libouter.so", "-Wl,-rpath,$ORIGIN", "-Lfarm", "-lgreet"];
+    shop.gcc(&[&["-shared", "-fPIC", "-o", "libouter.so", "outer.c"], &own[..]].concat());
+    for flags in KINDS {
+        for spare in ["-Wl,-z,separate-code", "-Wl,--spare-dynamic-tags=0", "-Wl,--spare-dynamic-tags=1"] {
+            let own = ["-L.", "-louter", "-Wl,--unresolved-symbols=ignore-in-shared-libs"];
+            let path = "-Wl,-rpath,$ORIGIN";
+            shop.gcc(&[&["-o", "program", "main.c", spare, path], flags, &own[..]].concat());
+            let program = std::fs::read(shop.path("program")).unwrap();
+            let mut change = shop.change(&program);
+            let farm_alone = plan(program.as_slice(), &change).unwrap();
+            assert_ne!(shop.run(&applied(&program, &farm_alone)), Some(42), "{flags:?}");
+            change.needed = vec!["libgreet.so".into()];
+            survives_change(&shop, &program, change, None);
+            let needed = shop.says("readelf", &["-Wd"]);
+            assert!(needed.contains("Shared library: [libouter.so]"), "{needed}");
+            assert!(needed.contains("Shared library: [libgreet.so]"), "{needed}");
+        }
+    }
+}
+
+#[test]
 fn a_program_without_section_headers_is_patched() {
     let shop = Workshop::new();
     for kind in ["-pie", "-no-pie"] {
@@ -224,7 +252,7 @@ fn a_loader_of_a_shorter_name_goes_over_the_old_one() {
         "-Wl,--dynamic-linker=/nowhere/ld-of-a-long-name-that-leaves-room.so",
     ]);
     let program = std::fs::read(shop.path("program")).unwrap();
-    let change = Change { loader: Some(LOADER.into()), path: None };
+    let change = Change { loader: Some(LOADER.into()), ..Change::default() };
     let patch = plan(program.as_slice(), &change).unwrap();
     assert_eq!((patch.manner, patch.edits.len()), (Manner::InPlace, 1));
     shop.install(&program);
@@ -282,8 +310,8 @@ fn a_patch_can_be_patched() {
 #[test]
 fn static_programs_and_those_of_other_machines_are_refused() {
     let shop = Workshop::new();
-    let change = Change { loader: Some(LOADER.into()), path: None };
-    let path = Change { loader: None, path: Some((PathKind::Runpath, "/x".into())) };
+    let change = Change { loader: Some(LOADER.into()), ..Change::default() };
+    let path = Change { path: Some((PathKind::Runpath, "/x".into())), ..Change::default() };
     shop.gcc(&["-static", "-o", "fixed", "alone.c"]);
     shop.gcc(&["-static-pie", "-o", "pie", "alone.c"]);
     for name in ["fixed", "pie"] {
@@ -310,7 +338,7 @@ fn a_loader_of_one_byte_counts_as_none() {
         ..Made::default()
     };
     let library = qt.build();
-    let change = Change { loader: None, path: Some((PathKind::Runpath, "/farm".into())) };
+    let change = Change { path: Some((PathKind::Runpath, "/farm".into())), ..Change::default() };
     let patch = plan(library.as_slice(), &change).unwrap();
     let elf = Elf::read(applied(&library, &patch).as_slice()).unwrap();
     assert_eq!((elf.loader, elf.runpath), (None, Some("/farm".into())));
@@ -321,7 +349,9 @@ fn strings_that_no_file_can_hold_are_refused() {
     let shop = Workshop::new();
     let program = shop.program(&["-pie"]);
     for bad in ["", "a\0b", &"x".repeat(4096)] {
-        let change = Change { loader: Some(bad.into()), path: None };
+        let change = Change { loader: Some(bad.into()), ..Change::default() };
+        assert!(matches!(plan(program.as_slice(), &change), Err(PatchError::String(_))), "{bad:?}");
+        let change = Change { needed: vec!["libz.so.1".into(), bad.into()], ..Change::default() };
         assert!(matches!(plan(program.as_slice(), &change), Err(PatchError::String(_))), "{bad:?}");
     }
 }
@@ -419,7 +449,7 @@ fn every_dynamic_program_of_this_machine_can_be_patched_and_undone() {
     let mut count = 0;
     let change = |elf: &Elf| {
         let loader = "/nix/store/0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c-glibc-2.40-66/lib/ld-linux-x86-64.so.2";
-        Change { loader: Some(loader.into()), path: None }.with_folder(
+        Change { loader: Some(loader.into()), ..Change::default() }.with_folder(
             elf,
             BStr::new("$ORIGIN/../.pitstop/farm"),
             PathKind::Runpath,

@@ -164,6 +164,10 @@ impl Trial {
     fn is_content(&self) -> bool {
         self.missing.is_empty() && self.wanting.is_empty()
     }
+
+    fn lacks_some_of(&self, found: &BTreeMap<BString, Found>) -> bool {
+        self.missing.keys().chain(self.wanting.keys()).any(|soname| found.contains_key(soname))
+    }
 }
 
 impl<'a> Programs<'a> {
@@ -333,7 +337,7 @@ impl<'a> Programs<'a> {
             }
             _ => (&self.survey.loader, Some(path_bytes(&self.survey.loader.path))),
         };
-        let mut bare = Change { loader, path: None };
+        let mut bare = Change { loader, ..Change::default() };
         for folder in &self.folders {
             let sofar = bare.applied_to(&program.original);
             bare = bare.with_folder(&sofar, folder.as_bstr(), PathKind::Runpath);
@@ -343,15 +347,24 @@ impl<'a> Programs<'a> {
             return Ok(alone);
         }
         let folder = self.seen_from(path, &farm);
-        let mut last = self.play(program, &bare, starting, &[], found, false);
-        for kind in [PathKind::Runpath, PathKind::Rpath] {
-            let sofar = bare.applied_to(&program.original);
-            let change = bare.clone().with_folder(&sofar, folder.as_bstr(), kind);
-            last = self.play(program, &change, starting, &[], found, false);
+        let sofar = bare.applied_to(&program.original);
+        let searching = |kind| bare.clone().with_folder(&sofar, folder.as_bstr(), kind);
+        let by = |change: &Change| self.play(program, change, starting, &[], found, false);
+        let mut last = by(&searching(PathKind::Runpath));
+        if last.lacks_some_of(found) {
             // What is there and still not found is needed by a library: only an RPATH counts for those.
-            if !last.missing.keys().chain(last.wanting.keys()).any(|soname| found.contains_key(soname)) {
+            last = by(&searching(PathKind::Rpath));
+        }
+        // And not for one with a RUNPATH of its own. What the program needs itself has been loaded by then.
+        let mut change = last.change.clone();
+        loop {
+            let is_new = |soname: &&BString| found.contains_key(*soname) && !change.needed.contains(soname);
+            let more: Vec<BString> = last.missing.keys().filter(is_new).cloned().collect();
+            if more.is_empty() {
                 break;
             }
+            change.needed.extend(more);
+            last = by(&change);
         }
         // Of a farm with nothing in it the program need not be told.
         Ok(if last.farm.is_empty() && alone.missing.is_empty() { alone } else { last })

@@ -17,8 +17,11 @@ enum UnderShim {
 
 /// The whole way for the programs of some wheels: `work` fails before, and is done after.
 fn comes_to_work(requirements: &[&str], work: &str, under_shim: &UnderShim) {
-    let root = Root::with(requirements);
-    comes_to_work_without_shim(&root, work);
+    comes_to_work_in(&Root::with(requirements), work, under_shim);
+}
+
+fn comes_to_work_in(root: &Root, work: &str, under_shim: &UnderShim) {
+    comes_to_work_without_shim(root, work);
     comes_to_work_with_shim(&root.beside(Shim::InPlace), work, under_shim);
 }
 
@@ -118,6 +121,26 @@ fn playwrights_driver_answers() {
     comes_to_work(
         &["playwright"],
         "env -i v/bin/python -B -m playwright --version | grep -q 'Version 1'",
+        &UnderShim::Fails,
+    );
+}
+
+/// Qt's libraries have a RUNPATH of their own, so that of a program counts for nothing that they lack.
+#[test]
+fn qts_programs_compile_resources_and_forms_and_collect_texts() {
+    let root = Root::with(&["PySide6_Essentials==6.5.3"]);
+    // What has windows lacks dozens of libraries, and is no part of this.
+    root.sh("cd v/lib/python3.11/site-packages/PySide6
+         rm -r *.so* designer assistant linguist qml* Qt/libexec/qml* Qt/plugins Qt/qml
+         cd Qt/lib; ls | grep -v 'libQt6Core[.]\\|libQt6Qml[.]\\|libQt6Network[.]\\|libicu' | xargs rm");
+    comes_to_work_in(
+        &root,
+        "printf '<RCC><qresource><file>a.txt</file></qresource></RCC>' > r.qrc; echo hi > a.txt
+         printf '<ui version=\"4.0\"><class>F</class><widget class=\"QWidget\" name=\"F\"/></ui>' > f.ui
+         qt=v/lib/python3.11/site-packages/PySide6
+         env -i $qt/Qt/libexec/rcc -g python r.qrc > r.py; grep -q '^qt_resource_data = ' r.py
+         env -i $qt/Qt/libexec/uic -g python f.ui > f.py; grep -q '^class Ui_F' f.py
+         env -i $qt/lupdate -silent f.ui -ts f.ts; grep -q '<TS version' f.ts",
         &UnderShim::Fails,
     );
 }

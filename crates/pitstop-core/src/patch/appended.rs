@@ -44,9 +44,9 @@ pub(super) fn edits(
         edits.extend(image.section_moved(old.vaddr, (vaddr, at, size)));
     }
     let mut flags = elf::PF_R.0;
-    if let (Some((tag, path)), Some(dynamic)) = (&wish.path, &image.dynamic) {
+    if let Some(dynamic) = image.dynamic.as_ref().filter(|_| !wish.strings.is_empty()) {
         let strings = strings(source, image, dynamic)?;
-        let moved = search_path(image, dynamic, (*tag, path, strings), &mut content, &mut edits);
+        let moved = add_strings(image, dynamic, (wish, strings), &mut content, &mut edits);
         if let Some(moved) = moved {
             segments[dynamic.segment] = moved;
             // The loader writes into it (`DT_DEBUG`).
@@ -79,32 +79,36 @@ pub(super) fn edits(
     Ok(edits)
 }
 
-/// Adds the dynamic strings with a search path behind them, and edits the dynamic section to name both; where that has no
+/// Adds the dynamic strings with the new ones behind them, and edits the dynamic section to name them; where that has no
 /// room, it is added too, and its segment is given as it is then.
-fn search_path(
+fn add_strings(
     image: &Image,
     dynamic: &Dynamic,
-    (tag, path, mut strings): (u64, &[u8], Vec<u8>),
+    (wish, mut strings): (&Wish, Vec<u8>),
     content: &mut Content,
     edits: &mut Vec<Edit>,
 ) -> Option<Segment> {
-    let distance = strings.len() as u64;
-    strings.extend_from_slice(path);
+    let mut entries = dynamic.entries.clone();
+    let mut changed = dynamic.positions(wish.tags());
+    let has_room = dynamic.has_room_for(&changed);
+    for ((tag, string), position) in wish.strings.iter().zip(&changed) {
+        let entry = Entry { tag: *tag, value: strings.len() as u64 };
+        entries.resize(entries.len().max(position + 1), entry);
+        entries[*position] = entry;
+        strings.extend_from_slice(string);
+    }
     let size = strings.len() as u64;
     let (at, vaddr) = content.add(&strings, 8);
     edits.extend(image.section_moved(dynamic.strtab, (vaddr, at, size)));
-    let values =
-        [(elf::DT_STRTAB.0.cast_unsigned(), vaddr), (elf::DT_STRSZ.0.cast_unsigned(), size), (tag, distance)];
-    let mut entries = dynamic.entries.clone();
-    let mut changed: Vec<usize> = Vec::new();
-    for (tag, value) in values {
-        let position = dynamic.position(tag).unwrap_or(entries.len());
-        entries.resize(entries.len().max(position + 1), Entry { tag, value });
-        entries[position].value = value;
-        changed.push(position);
+    for (tag, value) in [(elf::DT_STRTAB, vaddr), (elf::DT_STRSZ, size)] {
+        // Both are there, or the section would not have been read.
+        if let Some(position) = dynamic.position(tag.0.cast_unsigned()) {
+            entries[position].value = value;
+            changed.push(position);
+        }
     }
     let longs = |entry: &Entry| [entry.tag.to_le_bytes(), entry.value.to_le_bytes()].concat();
-    if dynamic.slot(tag).is_some() {
+    if has_room {
         let edit =
             |position: usize| Edit { offset: dynamic.place(position), bytes: longs(&entries[position]) };
         edits.extend(changed.into_iter().map(edit));
@@ -155,15 +159,20 @@ fn place(image: &Image, page: u64) -> Result<(u64, u64), PatchError> {
     Ok((offset, address.ok_or(PatchError::Odd("a segment leaves the address space"))?))
 }
 
-/// The dynamic strings.
+/// The dynamic strings. patchelf lets them begin in a segment of its own and go on in the next.
 fn strings(source: &(impl Source + ?Sized), image: &Image, dynamic: &Dynamic) -> Result<Vec<u8>, PatchError> {
     let what = "the table of strings";
-    let (_, load) = image.load_of(dynamic.strtab).ok_or(PatchError::CutShort(what))?;
-    let within = dynamic.strtab - load.vaddr;
-    if dynamic.strsz > STRINGS_BYTES_MAX || dynamic.strsz > load.filesz - within {
-        return Err(PatchError::Odd("its table of strings is not within one segment"));
+    if dynamic.strsz > STRINGS_BYTES_MAX {
+        return Err(PatchError::Odd("its table of strings is larger than any"));
     }
-    let mut strings = read(source, load.offset + within, dynamic.strsz, what)?;
+    let mut strings = Vec::new();
+    while (strings.len() as u64) < dynamic.strsz {
+        let address = dynamic.strtab.checked_add(strings.len() as u64).ok_or(PatchError::CutShort(what))?;
+        let (_, load) = image.load_of(address).ok_or(PatchError::CutShort(what))?;
+        let within = address - load.vaddr;
+        let length = (load.filesz - within).min(dynamic.strsz - strings.len() as u64);
+        strings.extend(read(source, load.offset + within, length, what)?);
+    }
     if strings.last().is_some_and(|last| *last != 0) {
         strings.push(0);
     }

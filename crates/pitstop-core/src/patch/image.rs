@@ -131,10 +131,17 @@ impl Dynamic {
         self.offset + position as u64 * DYNAMIC_BYTES
     }
 
-    /// The position of an entry of this tag: the one there is, or a spare one behind which a `DT_NULL` remains.
-    pub(super) fn slot(&self, tag: u64) -> Option<usize> {
-        let spare = self.entries.len() as u64 + 1 < self.room;
-        self.position(tag).or_else(|| spare.then_some(self.entries.len()))
+    /// For each tag the position of its entry: the one there is, or, for a `DT_NEEDED` and where there is none, a new one behind
+    /// the last.
+    pub(super) fn positions(&self, tags: impl Iterator<Item = u64>) -> Vec<usize> {
+        let mut fresh = self.entries.len()..;
+        let position = |tag| self.position(tag).filter(|_| tag != super::NEEDED).or_else(|| fresh.next());
+        tags.filter_map(position).collect()
+    }
+
+    /// Whether the table has room for entries at these positions, and for a `DT_NULL` behind them.
+    pub(super) fn has_room_for(&self, positions: &[usize]) -> bool {
+        positions.iter().all(|&position| position < self.entries.len() || position as u64 + 1 < self.room)
     }
 }
 

@@ -15,14 +15,17 @@ pub(super) fn edits(
     image: &Image,
     wish: &Wish,
 ) -> Result<Option<Vec<Edit>>, PatchError> {
-    let needed = |bytes: Option<&Vec<u8>>| bytes.map_or(0, |bytes| bytes.len() as u64);
-    let needed = needed(wish.loader.as_ref()) + needed(wish.path.as_ref().map(|(_, path)| path));
-    // A search path is named by its distance from the strings, so it must lie in their segment.
-    let strings = match (&wish.path, &image.dynamic) {
-        (Some((tag, _)), Some(dynamic)) => match (dynamic.slot(*tag), image.load_of(dynamic.strtab)) {
-            (Some(_), Some((index, _))) => Some(index),
-            _ => return Ok(None),
-        },
+    let new = wish.loader.iter().chain(wish.strings.iter().map(|(_, string)| string));
+    let needed = new.map(|bytes| bytes.len() as u64).sum();
+    // A dynamic string is named by its distance from the others, so it must lie in their segment.
+    let strings = match &image.dynamic {
+        Some(dynamic) if !wish.strings.is_empty() => {
+            let has_room = dynamic.has_room_for(&dynamic.positions(wish.tags()));
+            match image.load_of(dynamic.strtab) {
+                Some((index, _)) if has_room => Some(index),
+                _ => return Ok(None),
+            }
+        }
         _ => None,
     };
     for (index, load) in image.loads() {
@@ -60,13 +63,16 @@ fn fill(image: &Image, wish: &Wish, index: usize, needed: u64) -> Vec<Edit> {
     let (mut offset, mut address) = (load.file_end(), load.memory_end());
     let grown = Segment { filesz: load.filesz + needed, memsz: load.memsz + needed, ..load };
     let mut edits = vec![Edit { offset: image.segment_place(index), bytes: grown.to_bytes() }];
-    if let (Some((tag, path)), Some(dynamic)) = (&wish.path, &image.dynamic) {
-        let distance = address - dynamic.strtab;
+    if let Some(dynamic) = image.dynamic.as_ref().filter(|_| !wish.strings.is_empty()) {
         let longs = |values: [u64; 2]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        if let Some(slot) = dynamic.slot(*tag) {
-            edits.push(Edit { offset: dynamic.place(slot), bytes: longs([*tag, distance]) });
+        for ((tag, string), position) in wish.strings.iter().zip(dynamic.positions(wish.tags())) {
+            let bytes = longs([*tag, address - dynamic.strtab]);
+            edits.push(Edit { offset: dynamic.place(position), bytes });
+            edits.push(Edit { offset, bytes: string.clone() });
+            offset += string.len() as u64;
+            address += string.len() as u64;
         }
-        let size = (distance + path.len() as u64).max(dynamic.strsz);
+        let size = (address - dynamic.strtab).max(dynamic.strsz);
         let strsz = elf::DT_STRSZ.0.cast_unsigned();
         if let Some(position) = dynamic.position(strsz) {
             edits.push(Edit { offset: dynamic.place(position), bytes: longs([strsz, size]) });
@@ -74,9 +80,6 @@ fn fill(image: &Image, wish: &Wish, index: usize, needed: u64) -> Vec<Edit> {
         // Some tools go by the section. That it now reaches over its neighbours matters to none that only reads.
         let strings = load.offset + (dynamic.strtab - load.vaddr);
         edits.extend(image.section_moved(dynamic.strtab, (dynamic.strtab, strings, size)));
-        edits.push(Edit { offset, bytes: path.clone() });
-        offset += path.len() as u64;
-        address += path.len() as u64;
     }
     if let (Some(loader), Some(interp)) = (&wish.loader, image.interp()) {
         let old = image.segments[interp];

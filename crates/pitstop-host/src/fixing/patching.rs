@@ -167,5 +167,6 @@ fn purpose(change: &Change) -> String {
         PathKind::Rpath => format!("RPATH {path}"),
         PathKind::Runpath => format!("RUNPATH {path}"),
     });
-    [loader, path].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    let needed = change.needed.iter().map(|soname| format!("NEEDED {soname}"));
+    loader.into_iter().chain(path).chain(needed).collect::<Vec<_>>().join(", ")
 }
