@@ -152,11 +152,11 @@ fn a_foreign_python_starts_for_every_venv_that_uses_it() {
     root.sh(
         "cp -r --no-preserve=mode,ownership $(nix-build --no-out-link '<nixpkgs>' -A nixbox.foreignPython) fp
          chmod +x fp/bin/*
-         for venv in one two; do
-           mkdir -p $venv/bin $venv/lib/python3.11
+         for venv in one two bare; do
+           mkdir -p $venv/bin $venv/lib/python3.11/site-packages
            ln -s $PWD/fp/bin/python3.11 $venv/bin/python
            printf 'home = %s/fp/bin\\nversion = 3.11\\n' $PWD > $venv/pyvenv.cfg
-           cp -r v/lib/python3.11/site-packages $venv/lib/python3.11/
+           test $venv = bare || cp -r v/lib/python3.11/site-packages $venv/lib/python3.11/
          done",
     );
     let work = |venv: &str| {
@@ -183,6 +183,21 @@ fn a_foreign_python_starts_for_every_venv_that_uses_it() {
     root.pitstop("undo --python one", 0);
     same(&python, &root.tree("fp"), "undo left something with Python");
     assert!(work("one").is_err() && work("two").is_err(), "the Python still starts");
+
+    // The shim has a loader for it, and no libraries.
+    let root = root.beside(Shim::InPlace);
+    let starts = || root.try_sh("env -i bare/bin/python -B -c 'import ssl, ctypes'");
+    let failed = starts().unwrap_err();
+    assert!(failed.contains("cannot open shared object file"), "{failed}");
+    let said = root.pitstop("check bare", 1);
+    assert!(said.contains("this Python does not start here"), "{said}");
+    root.pitstop("check one", 1);
+    root.pitstop("fix bare", 0);
+    starts().unwrap();
+    root.pitstop("check bare", 0);
+    root.pitstop("undo --python bare", 0);
+    same(&python, &root.tree("fp"), "undo left something with Python");
+    assert!(starts().is_err(), "the Python still starts");
 }
 
 #[test]

@@ -59,6 +59,10 @@ pub(super) fn run(check: &Check, json: bool, output: &Output) -> Done {
         survey.heed(&project.settings);
         let report = report(&survey, &project.settings, asking, &caller_environment(), output)?;
         worst = worst.max(status(&report));
+        if survey.python_trouble.is_some() {
+            // Nothing loads in a Python that does not start, whatever is there.
+            worst = worst.max(ExitStatus::Missing);
+        }
         reports.push(report);
     }
     if json {

@@ -64,7 +64,10 @@ pub(super) fn tell_unread<'a>(unread: impl IntoIterator<Item = (&'a str, &'a str
 
 /// Says what it means that Python was not asked.
 pub(super) fn python_note(trouble: &PythonError) -> String {
-    format!("this Python does not start here, so its files were read instead: {}", shown(trouble.to_string()))
+    format!(
+        "this Python does not start here (`pitstop fix` mends that where libraries are lacking), so its files were read instead: {}",
+        shown(trouble.to_string())
+    )
 }
 
 /// What this machine runs.
