@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore's words are its output")]
 
 mod bench;
+mod dist;
 mod install;
 mod test;
 
@@ -23,6 +24,8 @@ cargo xtask CHORE
   bench locate   compare `pitstop locate` with nix-locate, time both, and write docs/performance.md;
                  --peer nix-locate=PATH; --database FOLDER, else one is made from Contents of --mirror URL
   bench fhs      time a start in `pitstop fhs` beside bwrap and a wrapper like buildFHSEnv's; --rounds N
+  dist           make the wheel, a tarball and their checksums in target/dist, with the static command;
+                 --profile NAME builds with that profile instead of release
   nixbox [CMD…]  run a command, or a shell, in the NixOS-like root
 ";
 
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             });
         }
+        Some("dist") => dist::run_words(&rest),
         Some("bench") => bench::run_words(&rest),
         _ => {
             eprint!("{USAGE}");

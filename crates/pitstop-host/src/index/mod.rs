@@ -13,6 +13,7 @@ pub mod local;
 pub mod own;
 mod pack;
 pub mod places;
+mod resolver;
 pub mod room;
 pub mod roots;
 pub mod sonames;
