@@ -3,6 +3,7 @@
 
 mod bench;
 mod corpus;
+mod dist;
 mod fault;
 mod fuzz;
 mod install;
@@ -33,6 +34,8 @@ cargo xtask CHORE
                  --pitstop FILE takes that command instead of building one
   fault          stop fix and undo at each of their system calls, and write docs/faults.md; --points N takes only so many
   fuzz [TARGET…] run fuzz targets under libFuzzer, each for --seconds N, 600 unless said
+  dist           make the wheel, a tarball and their checksums in target/dist, with the static command;
+                 --profile NAME builds with that profile instead of release
   nixbox [CMD…]  run a command, or a shell, in the NixOS-like root
 ";
 
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             });
         }
+        Some("dist") => dist::run_words(&rest),
         Some("bench") => bench::run_words(&rest),
         Some("corpus") => texts(&rest).and_then(|words| corpus::run_words(&words)),
         Some("fault") => fault::run_words(&rest),
