@@ -11,6 +11,9 @@ use crate::environment::Environment;
 use crate::metadata::normalized;
 use crate::reading::read_regular;
 
+/// What installs the others.
+pub(crate) const INSTALLER: &str = "pip";
+
 /// A package, and the modules that it is imported by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Importable {
@@ -37,12 +40,14 @@ pub fn importable(environment: &Environment, requirements: &[String]) -> Vec<Imp
     requirements.iter().map(importable).collect()
 }
 
-/// The packages that are installed, with their versions.
+/// The packages that are installed, with their versions. pip is none of them: it has no native code, and its own upgrade
+/// changes nothing for others.
 #[must_use]
 pub fn packages(environment: &Environment) -> BTreeMap<String, String> {
     let mut owners: Vec<Owner> = dist_infos(environment).into_iter().map(|(owner, _)| owner).collect();
     // What a broken upgrade leaves is two versions of one package: the same one must count each time.
     owners.sort();
+    owners.retain(|owner| owner.name != INSTALLER);
     owners.into_iter().map(|owner| (owner.name, owner.version)).collect()
 }
 

@@ -94,6 +94,8 @@ pub struct Survey {
     pub packages: Vec<Owner>,
     /// How many packages have native files.
     pub native_packages: usize,
+    /// What was installed before anything else was looked at: what comes during a fix has not been seen by it.
+    pub installed: BTreeMap<String, String>,
     /// What its packages ask for by name.
     pub asks: Vec<Ask>,
     /// Its scripts whose first line names a program that is not there.
@@ -128,6 +130,7 @@ impl Survey {
         modules: &HashSet<PathBuf>,
     ) -> Result<Self, SurveyError> {
         let files = SystemFiles::new();
+        let already = crate::installed::packages(&environment);
         let (asked, mut tree) = std::thread::scope(|scope| {
             let asked = scope.spawn(|| ask_python(&environment, asking, &files));
             let tree = walk(&environment.root, walk::DEFAULT_THREADS);
@@ -174,6 +177,7 @@ impl Survey {
             natives,
             packages,
             native_packages,
+            installed: already,
             asks,
             scripts: scripts::stranded(&tree),
             unread,
@@ -220,6 +224,7 @@ impl Survey {
             natives,
             packages: Vec::new(),
             native_packages: 0,
+            installed: BTreeMap::new(),
             asks: Vec::new(),
             scripts: Vec::new(),
             unread,

@@ -31,9 +31,9 @@ pub struct Record {
     base_prefix: String,
     /// Where the environment lay: the links that keep store paths alive are known to Nix by their place.
     environment: String,
-    /// The packages that were installed, with their versions.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    packages: BTreeMap<String, String>,
+    /// The packages that were installed, with their versions. Earlier versions of pitstop did not take them down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    packages: Option<BTreeMap<String, String>>,
     /// The libraries, by soname.
     pub libraries: Vec<Kept>,
 }
@@ -139,7 +139,7 @@ impl Record {
             python: survey.python.minor_version().to_owned(),
             base_prefix: base_prefix(survey),
             environment: root.to_string_lossy().into_owned(),
-            packages: installed::packages(&survey.environment),
+            packages: Some(survey.installed.clone()),
             libraries: found.values().map(kept).collect(),
         }
     }
@@ -188,13 +188,11 @@ impl Record {
     /// What was installed, upgraded and removed since. Nothing where the record is of a version that did not take it down.
     #[must_use]
     pub fn changes(&self, environment: &Environment) -> Vec<Change> {
-        if self.packages.is_empty() {
-            return Vec::new();
-        }
+        let Some(packages) = &self.packages else { return Vec::new() };
         let now = installed::packages(environment);
         let mut changes = Vec::new();
         for (name, version) in &now {
-            match self.packages.get(name) {
+            match packages.get(name) {
                 None => changes.push(Change::Came(name.clone(), version.clone())),
                 Some(was) if was != version => {
                     changes.push(Change::Became(name.clone(), was.clone(), version.clone()));
@@ -202,7 +200,8 @@ impl Record {
                 Some(_) => {}
             }
         }
-        let gone = self.packages.iter().filter(|(name, _)| !now.contains_key(*name));
+        let is_gone = |name: &str| name != installed::INSTALLER && !now.contains_key(name);
+        let gone = packages.iter().filter(|(name, _)| is_gone(name));
         changes.extend(gone.map(|(name, version)| Change::Went(name.clone(), version.clone())));
         changes
     }
@@ -244,4 +243,28 @@ impl Record {
 fn base_prefix(survey: &Survey) -> String {
     let answer = survey.python.answer.as_ref();
     answer.map(|answer| answer.base_prefix.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::survey::Asking;
+
+    #[test]
+    fn what_comes_while_a_fix_is_made_came_since() {
+        let folder = tempfile::tempdir().unwrap();
+        let site = folder.path().join("lib/python3.11/site-packages");
+        for name in ["here-1.0.dist-info", "pip-1.0.dist-info"] {
+            std::fs::create_dir_all(site.join(name)).unwrap();
+        }
+        std::fs::create_dir(folder.path().join("bin")).unwrap();
+        std::os::unix::fs::symlink("/usr/bin/python3", folder.path().join("bin/python")).unwrap();
+        std::fs::write(folder.path().join("pyvenv.cfg"), "home = /usr/bin\nversion = 3.11\n").unwrap();
+        let environment = Environment::open(folder.path()).unwrap();
+        let survey = Survey::of(environment, Asking::Never).unwrap();
+        std::fs::create_dir(site.join("late-2.0.dist-info")).unwrap();
+        std::fs::rename(site.join("pip-1.0.dist-info"), site.join("pip-2.0.dist-info")).unwrap();
+        let record = Record::of(&survey, &BTreeMap::new());
+        assert_eq!(record.changes(&survey.environment), [Change::Came("late".to_owned(), "2.0".to_owned())]);
+    }
 }

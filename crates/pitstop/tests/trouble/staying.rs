@@ -42,6 +42,19 @@ fn packages_that_came_went_or_changed_are_told_until_the_next_fix() {
 }
 
 #[test]
+fn an_upgrade_of_pip_itself_is_no_news() {
+    let venv = Venv::lacking();
+    venv.write("pip/__init__.py", "");
+    venv.own("pip-1.0", &["pip/__init__.py"]);
+    venv.pitstop("fix").ends(0, &[]);
+    fs::rename(venv.site.join("pip-1.0.dist-info"), venv.site.join("pip-2.0.dist-info")).unwrap();
+    let upgraded = venv.snapshot();
+    venv.pitstop("status").ends(0, &["all in place"]);
+    venv.pitstop("fix").ends(0, &["nothing to do"]);
+    assert_same(&upgraded, &venv.snapshot(), "a fix of nothing new changed something");
+}
+
+#[test]
 fn a_package_that_came_with_needs_of_its_own_is_served_beside_the_others() {
     let venv = Venv::lacking();
     venv.pitstop("fix").ends(0, &["for 1 file"]);
