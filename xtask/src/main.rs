@@ -3,6 +3,7 @@
 
 mod bench;
 mod corpus;
+mod dist;
 mod fault;
 mod fuzz;
 mod install;
@@ -36,6 +37,8 @@ cargo xtask CHORE
   fuzz [TARGET…] run fuzz targets under libFuzzer, each for --seconds N, 600 unless said
   docs           write docs/commands.md from the code
   record         run the README's session in the NixOS-like root, and draw docs/recording.svg
+  dist           make the wheel, a tarball and their checksums in target/dist, with the static command;
+                 --profile NAME builds with that profile instead of release
   nixbox [CMD…]  run a command, or a shell, in the NixOS-like root
 ";
 
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             });
         }
+        Some("dist") => dist::run_words(&rest),
         Some("bench") => bench::run_words(&rest),
         Some("corpus") => texts(&rest).and_then(|words| corpus::run_words(&words)),
         Some("fault") => fault::run_words(&rest),

@@ -1,7 +1,8 @@
 //! `pitstop.lock`: what was provided, so that it can be provided again, elsewhere and later.
 //!
 //! TOML, sorted, without times or paths of one machine's own, so that the same libraries give the same bytes. An entry is one
-//! library from one giver for one kind of machine; a team on NixOS and Debian has both side by side.
+//! library from one giver for one kind of machine; a team on NixOS and Debian has both side by side. Beside them stand the packages
+//! that a root of `pitstop fhs` is made of.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::Giver;
 
+mod package;
 #[cfg(test)]
 mod tests;
+
+pub use package::LockedPackage;
 
 /// The name of the file.
 pub const NAME: &str = "pitstop.lock";
@@ -191,6 +195,8 @@ pub struct Lock {
     pub nixpkgs: Option<LockedSet>,
     /// The libraries, sorted; no two have soname, giver and system in common.
     libraries: Vec<Locked>,
+    /// The packages, sorted; no two have attribute and system in common.
+    packages: Vec<LockedPackage>,
 }
 
 /// Why a text is no lock.
@@ -239,6 +245,8 @@ struct File {
     nixpkgs: Option<LockedSet>,
     #[serde(default, rename = "library", skip_serializing_if = "Vec::is_empty")]
     libraries: Vec<Row>,
+    #[serde(default, rename = "package", skip_serializing_if = "Vec::is_empty")]
+    packages: Vec<package::Row>,
 }
 
 /// One `[[library]]`.
@@ -385,7 +393,16 @@ impl Lock {
                 giver.name()
             )));
         }
-        Ok(Self { nixpkgs: file.nixpkgs, libraries })
+        let mut packages =
+            file.packages.into_iter().map(package::Row::read).collect::<Result<Vec<_>, _>>()?;
+        packages.sort_by(|one, other| one.key().cmp(&other.key()));
+        if let Some(twice) = packages.windows(2).find(|pair| pair[0].key() == pair[1].key()) {
+            let (attribute, system) = twice[0].key();
+            return Err(LockError::Nonsense(format!(
+                "package {attribute:?} for {system} stands in it twice"
+            )));
+        }
+        Ok(Self { nixpkgs: file.nixpkgs, libraries, packages })
     }
 
     /// The lock as its file has it.
@@ -395,9 +412,34 @@ impl Lock {
             version: Some(VERSION),
             nixpkgs: self.nixpkgs.clone(),
             libraries: self.libraries.iter().map(Row::of).collect(),
+            packages: self.packages.iter().map(package::Row::of).collect(),
         };
         // Texts and numbers only: this cannot fail.
         format!("{HEADER}{}", toml::to_string(&file).unwrap_or_default())
+    }
+
+    /// Whether nothing is locked.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.libraries.is_empty() && self.packages.is_empty()
+    }
+
+    /// What is locked of a package for this machine.
+    #[must_use]
+    pub fn package(&self, attribute: &str, systems: &Systems) -> Option<&LockedPackage> {
+        self.packages.iter().find(|it| it.attribute == attribute && it.system == systems.nix)
+    }
+
+    /// Adds a package. What is locked already stays as it is.
+    pub fn add_package(&mut self, new: LockedPackage) {
+        if let Err(at) = self.packages.binary_search_by(|locked| locked.key().cmp(&new.key())) {
+            self.packages.insert(at, new);
+        }
+    }
+
+    /// Forgets the packages for this machine.
+    pub fn forget_packages(&mut self, systems: &Systems) {
+        self.packages.retain(|package| package.system != systems.nix);
     }
 
     /// The libraries, sorted.

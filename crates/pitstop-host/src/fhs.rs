@@ -7,6 +7,7 @@
 //! A Debian is such a root already: see [`debian`].
 
 mod debian;
+mod packages;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,14 +20,16 @@ use pitstop_core::elf::Target;
 use pitstop_core::files::{Files, Opened};
 use pitstop_core::ldso::cache::{self, Capability, NewEntry, flags};
 use pitstop_core::locate::locate;
+use pitstop_core::lockfile::LockedPackage;
 pub use pitstop_core::settings::{Fhs as Settings, Words};
 
 use crate::files::SystemFiles;
 use crate::lend::{LendError, Lender, Lent, is_soname, own_loader};
+use crate::loader;
 use crate::namespace::{Change, Node};
 use crate::project::{Project, ProjectError};
 use crate::provide::{self, Context};
-use crate::{loader, remedy};
+use crate::remedy::{self, Pinned};
 
 pub use tree::{Clash, Tree};
 
@@ -85,6 +88,10 @@ pub struct Made {
     pub witnesses: BTreeSet<PathBuf>,
     /// What files and environments lack that nobody gave.
     pub troubles: Vec<String>,
+    /// Packages that the lock does not have yet.
+    pub new: Vec<LockedPackage>,
+    /// How packages differ from the lock, in one line each.
+    pub differs: Vec<String>,
 }
 
 /// The attributes that are meant by what a person names: sonames stand for the packages that have them.
@@ -133,11 +140,14 @@ fn make_of_nix(names: &[String], mut lender: Lender<'_>) -> Result<Made, LendErr
         progress: &mut *lender.progress,
         interrupt: lender.interrupt,
     };
-    let packages = nix.packages(&wanted, &mut context)?;
+    // Whoever names another package set means it.
+    let unpinned = Pinned { systems: lender.sources.pinned.systems.clone(), ..Pinned::default() };
+    let pinned = if lender.sources.nixpkgs.is_some() { &unpinned } else { &lender.sources.pinned };
+    let provided = packages::provide(&wanted, &nix, pinned, &mut context)?;
     // In the order in which they were asked for, then all that they refer to.
     let mut paths: Vec<PathBuf> = Vec::new();
     for name in &wanted {
-        let found = packages.found.iter().filter(|package| package.attribute == *name);
+        let found = provided.found.iter().filter(|package| package.attribute == *name);
         paths.extend(found.flat_map(|package| &package.outputs).cloned());
     }
     let closure = nix.closure(&paths, &mut context)?;
@@ -146,7 +156,7 @@ fn make_of_nix(names: &[String], mut lender: Lender<'_>) -> Result<Made, LendErr
         paths.into_iter().chain(closure).filter(|path| seen.insert(path.clone())).collect();
 
     let (found, troubles, mut witnesses) = lender.into_found();
-    witnesses.insert(packages.set);
+    witnesses.extend(provided.set);
     let mut tree = Tree::default();
     let io = provide::Error::Io;
     for (path, (from, to)) in paths.iter().flat_map(|path| MERGED.map(|pair| (path, pair))) {
@@ -169,7 +179,8 @@ fn make_of_nix(names: &[String], mut lender: Lender<'_>) -> Result<Made, LendErr
     }
     let lent = lay_out(&keep_in, &tree, &etc, &files)?;
     witnesses.extend(["/etc", DRIVER].map(PathBuf::from));
-    Ok(Made { lent, clashes: tree.clashes, witnesses, troubles })
+    let packages::Provided { new, differs, .. } = provided;
+    Ok(Made { lent, clashes: tree.clashes, witnesses, troubles, new, differs })
 }
 
 /// Writes the tree and the cache, and says how they are to be seen.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use pitstop_core::hints::{Ask, How};
 use pitstop_core::locate::{Candidate, Located, Source, Suite, Witness};
-use pitstop_core::lockfile::{self, Lock, LockError, Systems};
+use pitstop_core::lockfile::{self, Lock, LockError, LockedSet, Systems};
 use pitstop_core::settings::{Pin, Settings, SettingsError};
 use pitstop_core::targets::Role;
 
@@ -136,8 +136,18 @@ impl Project {
         Ok(Self { lock_file: file, lock, ..self })
     }
 
+    /// A package set as the lock names it: a folder of the project is named from there.
+    #[must_use]
+    pub fn named_from_here(&self, set: LockedSet) -> LockedSet {
+        let near = set.url.as_deref().and_then(|url| {
+            let path = Path::new(url.strip_prefix("path:")?);
+            Some(format!("path:{}", path.strip_prefix(&self.folder).ok()?.display()))
+        });
+        LockedSet { url: near.or(set.url), ..set }
+    }
+
     /// Changes the lock, as it is by now: another fix may have changed it since it was read. Whether anything changed. A lock
-    /// without libraries is not begun.
+    /// of nothing is not begun.
     pub fn write(&self, change: &dyn Fn(&mut Lock)) -> Result<bool, ProjectError> {
         // A link to a lock elsewhere stays one.
         let path = std::fs::canonicalize(&self.lock_file).unwrap_or_else(|_| self.lock_file.clone());
@@ -149,7 +159,7 @@ impl Project {
         let old = read_lock(&path)?;
         let mut new = old.clone().unwrap_or_default();
         change(&mut new);
-        if old.as_ref() == Some(&new) || (old.is_none() && new.libraries().is_empty()) {
+        if old.as_ref() == Some(&new) || (old.is_none() && new.is_empty()) {
             return Ok(false);
         }
         let mode = std::fs::metadata(&path).map_or(0o644, |metadata| metadata.permissions().mode() & 0o777);

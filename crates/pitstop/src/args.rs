@@ -292,6 +292,10 @@ pub(crate) struct Fhs {
     #[arg(long, value_name = "NIXPKGS")]
     pub(crate) nixpkgs: Option<String>,
 
+    /// Begin a `pitstop.lock` with the packages of the project, where there is none
+    #[arg(long, conflicts_with = "nixpkgs")]
+    pub(crate) lock: bool,
+
     /// What an earlier start of this program has found out
     #[arg(long, hide = true)]
     pub(crate) handed_over: Option<String>,

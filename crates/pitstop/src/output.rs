@@ -73,8 +73,12 @@ impl Output {
 
     /// Writes the answer. A reader that went away (`pitstop check | head`) is no error.
     pub(crate) fn answer(&self, text: &str) {
-        let mut stream = anstream::stdout().lock();
-        let _ = stream.write_all(without_credentials(text).as_bytes()).and_then(|()| stream.flush());
+        let text = without_credentials(text);
+        let plain = anstream::AutoStream::choice(&io::stdout()) == anstream::ColorChoice::Never;
+        // At once: standard output is written line by line otherwise.
+        let text = if plain { anstream::adapter::strip_str(&text).to_string() } else { text.into_owned() };
+        let mut stream = io::stdout().lock();
+        let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
     }
 
     /// An answer that is written as it is found.

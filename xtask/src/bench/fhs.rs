@@ -17,7 +17,7 @@ const OURS: [&str; 5] = ["usr", "bin", "etc", "lib", "lib64"];
 
 /// Measures, and puts the figures into the page.
 pub(super) fn run(rounds: Option<usize>) -> Result<()> {
-    let pitstop = build(&["--package", "pitstop"], "pitstop")?;
+    let pitstop = crate::dist::command("release")?;
     let floor =
         build(&["--package", "pitstop-host", "--example", "namespace_floor"], "examples/namespace_floor")?;
     let nixbox = Nixbox::open(&mut |line| eprintln!("nixbox: {line}"))?;

@@ -9,7 +9,7 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 
 use super::contest::{self, Contestant};
-use super::{build, quoted, report};
+use super::{quoted, report};
 
 /// How many packages the caches have.
 const SIZES: [usize; 4] = [12_500, 25_000, 50_000, 100_000];
@@ -21,7 +21,7 @@ const SECTION: &str = "index";
 
 /// Measures, and writes the figures into the page.
 pub(super) fn run() -> Result<()> {
-    let pitstop = build(&["--package", "pitstop"], "pitstop")?;
+    let pitstop = crate::dist::command("release")?;
     let folder = std::env::temp_dir().join(format!("pitstop-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let mut text = report::machine(&[]);

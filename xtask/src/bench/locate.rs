@@ -4,7 +4,8 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -71,7 +72,7 @@ pub(super) fn run_words(words: &[&str]) -> Result<()> {
         }
     }
     let peer = options.peer.clone().context("name the peer with --peer nix-locate=PATH")?;
-    let pitstop = build(&["--package", "pitstop"], "pitstop")?;
+    let pitstop = crate::dist::command("release")?;
     let database = match &options.database {
         Some(path) => path.clone(),
         None => made(&options.mirror.clone().map_or_else(apts_mirror, Ok)?)?,
@@ -193,8 +194,11 @@ fn time(pitstop: &Path, peer: &Path, database: &Path, rounds: usize, compared: &
         "{}\n\nA database of {size} bytes; {rounds} rounds, in turn, warm. {compared}\n",
         report::machine(&[])
     )?;
-    text.push_str("| question | nix-locate, ms | `pitstop locate`, ms | ratio of medians | middle halves within, ms | peak, MiB: nix-locate | pitstop |\n");
-    text.push_str("| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n");
+    text.push_str(
+        "| question | nix-locate, ms | `pitstop locate`, ms | ratio of medians | middle halves within, ms \
+         | peak, MiB: nix-locate | pitstop | anonymous, MiB: nix-locate | pitstop |\n",
+    );
+    text.push_str("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
     let unpack = format!("tail -c +13 {} | zstd -dcq --no-progress > /dev/null", quoted(&database_file));
     let fifteen = format!("-w {}", FIFTEEN.join(" "));
     let pairs = TIMED.iter().map(|(name, words)| (*name, *words, *words));
@@ -202,10 +206,13 @@ fn time(pitstop: &Path, peer: &Path, database: &Path, rounds: usize, compared: &
     for (name, ours, theirs) in
         pairs.chain([("fifteen sonames (nix-locate: one)", fifteen.as_str(), "-w libz.so.1")])
     {
+        let theirs = format!("exec {peer} --db {folder} {theirs}");
+        let ours = format!("exec {pitstop} locate --db {folder} {ours}");
+        let own = [anonymous_mib(&theirs)?, anonymous_mib(&ours)?];
         let figures = contest::run(
             &[
-                Contestant::new("nix-locate", format!("exec {peer} --db {folder} {theirs}")),
-                Contestant::new("pitstop", format!("exec {pitstop} locate --db {folder} {ours}")),
+                Contestant::new("nix-locate", theirs),
+                Contestant::new("pitstop", ours),
                 Contestant::new("floor", unpack.clone()),
             ],
             rounds,
@@ -213,14 +220,16 @@ fn time(pitstop: &Path, peer: &Path, database: &Path, rounds: usize, compared: &
         let [theirs, ours, unpacked] = figures.as_slice() else { bail!("three were to run") };
         writeln!(
             text,
-            "| {name} | {:.0} | {:.0} | {:.2} | {:.0}, {:.0} | {:.0} | {:.0} |",
+            "| {name} | {:.0} | {:.0} | {:.2} | {:.0}, {:.0} | {:.1} | {:.1} | {:.1} | {:.1} |",
             theirs.median_ms,
             ours.median_ms,
             ours.median_ms / theirs.median_ms,
             theirs.spread_ms,
             ours.spread_ms,
             theirs.peak_mib,
-            ours.peak_mib
+            ours.peak_mib,
+            own[0],
+            own[1]
         )?;
         floor = Some((unpacked.median_ms, unpacked.spread_ms));
     }
@@ -278,6 +287,23 @@ fn sonames(pitstop: &Path, peer: &Path, database: &Path, rounds: usize) -> Resul
         )?;
     }
     Ok(text)
+}
+
+/// The memory that a command has for itself alone: of what it holds at most, not the pages of its own file and of libc's,
+/// of which the kernel maps many that nobody asked for. Looked at again and again while it runs.
+fn anonymous_mib(command: &str) -> Result<f64> {
+    const PAUSE: Duration = Duration::from_millis(2);
+    let mut child = Command::new("/bin/sh").args(["-c", command]).stdout(Stdio::null()).spawn()?;
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0_u64;
+    while child.try_wait()?.is_none() {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let kib = text.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"));
+        most = most.max(kib.and_then(|kib| kib.parse().ok()).unwrap_or_default());
+        std::thread::sleep(PAUSE);
+    }
+    ensure!(most > 0, "{command} ended before it was looked at");
+    Ok(float(most) / 1024.0)
 }
 
 fn folder_bytes(folder: &Path) -> Result<u64> {

@@ -62,7 +62,7 @@ impl Options {
 
 fn check(options: &Options) -> Result<()> {
     let rounds = options.rounds.unwrap_or(ROUNDS);
-    let pitstop = build(&["--package", "pitstop"], "pitstop")?;
+    let pitstop = crate::dist::command("release")?;
     let floor = build(&["--package", "pitstop-host", "--example", "reading"], "examples/reading")?;
     let large = match &options.tree {
         Some(tree) => tree.clone(),

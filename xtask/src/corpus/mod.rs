@@ -98,7 +98,7 @@ pub(crate) fn run_words(words: &[String]) -> Result<()> {
     }
     let program = match &options.pitstop {
         Some(program) => program.clone(),
-        None => crate::bench::build(&["--package", "pitstop"], "pitstop")?,
+        None => crate::dist::command("release")?,
     };
     let folder = std::env::home_dir().context("no home folder")?.join(".cache/pitstop-corpus");
     std::fs::create_dir_all(folder.join("outcomes"))?;

@@ -20,7 +20,7 @@ use super::{Entry, Node, Package};
 use order::Order;
 
 /// How long the text of a block may grow, in bytes, before it is searched.
-const TEXT_MAX: usize = 96 << 10;
+const TEXT_MAX: usize = 32 << 10;
 
 /// A line of the text.
 struct Place {

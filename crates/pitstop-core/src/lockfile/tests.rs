@@ -142,3 +142,45 @@ fn a_lock_that_only_names_the_package_set_is_one() {
     assert_eq!(lock.nixpkgs.unwrap().url.as_deref(), Some("path:pkgs"));
     assert_eq!(Lock::parse("").unwrap(), Lock::default());
 }
+
+fn package(attribute: &str, system: &str, output: &str) -> LockedPackage {
+    let set = LockedSet { rev: Some(REV.into()), ..LockedSet::default() };
+    LockedPackage { attribute: attribute.into(), system: system.into(), outputs: vec![output.into()], set }
+}
+
+#[test]
+fn packages_stand_behind_the_libraries_and_stay_as_they_were_locked() {
+    let mut lock = teams();
+    lock.add_package(package("gcc", "x86_64-linux", "/nix/store/a-gcc"));
+    lock.add_package(package("bash", "aarch64-linux", "/nix/store/b-bash"));
+    lock.add_package(package("gcc", "x86_64-linux", "/nix/store/c-gcc"));
+    let text = lock.to_text();
+    let expected = format!(
+        "[[package]]\nattribute = \"bash\"\nsystem = \"aarch64-linux\"\noutputs = [\"/nix/store/b-bash\"]\nrev = \"{REV}\"\n\n\
+         [[package]]\nattribute = \"gcc\"\nsystem = \"x86_64-linux\"\noutputs = [\"/nix/store/a-gcc\"]\nrev = \"{REV}\"\n"
+    );
+    assert!(text.ends_with(&expected), "{text}");
+    assert_eq!(Lock::parse(&text).unwrap(), lock);
+    assert_eq!(lock.package("gcc", &systems()).unwrap().outputs, ["/nix/store/a-gcc"]);
+    assert_eq!(lock.package("bash", &systems()), None, "it is another machine's");
+    lock.forget_packages(&systems());
+    assert_eq!(lock.package("gcc", &systems()), None);
+    assert!(lock.to_text().contains("b-bash"));
+}
+
+#[test]
+fn a_package_that_no_pitstop_wrote_is_refused() {
+    let refused = |rest: &str| {
+        let text =
+            format!("version = 1\n[[package]]\nattribute = \"gcc\"\nsystem = \"x86_64-linux\"\n{rest}");
+        Lock::parse(&text).unwrap_err().to_string()
+    };
+    assert!(refused("outputs = []\n").contains("no `outputs`"));
+    for path in ["--option", "store/a-gcc", "/nix/store/../../etc", "/", ""] {
+        assert!(refused(&format!("outputs = [{path:?}]\n")).contains("is no store path"), "{path}");
+    }
+    assert!(refused("outputs = [\"/nix/store/a\"]\npath = \"x\"\n").contains("path"));
+    let one = "[[package]]\nattribute = \"gcc\"\nsystem = \"x86_64-linux\"\noutputs = [\"/nix/store/a\"]\n";
+    let twice = Lock::parse(&format!("version = 1\n{one}{one}")).unwrap_err().to_string();
+    assert!(twice.contains("twice"), "{twice}");
+}

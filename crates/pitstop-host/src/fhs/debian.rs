@@ -52,7 +52,14 @@ pub(super) fn make(names: &[String], own: &Loader, mut lender: Lender<'_>) -> Re
     let found: Vec<NewEntry> = found
         .map(|(soname, file)| NewEntry::plain(soname.as_bstr(), file.as_os_str().as_bytes().as_bstr(), kind))
         .collect();
-    let mut made = Made { lent: Lent::default(), clashes: Vec::new(), witnesses, troubles };
+    let mut made = Made {
+        lent: Lent::default(),
+        clashes: Vec::new(),
+        witnesses,
+        troubles,
+        new: Vec::new(),
+        differs: Vec::new(),
+    };
     if folders.is_empty() && found.is_empty() {
         return Ok(made);
     }

@@ -118,8 +118,8 @@ impl Reader {
     /// Gives every entry that the query asks for, with its package, as nix-locate does and in its order, until `each`
     /// breaks.
     ///
-    /// One thread unpacks while this one searches. Memory is zstd's window, a megabyte of paths, and what was found in one
-    /// package and one megabyte.
+    /// One thread unpacks while this one searches. Memory is zstd's window, some paths, and what was found in one
+    /// package and one piece of the stream.
     ///
     /// # Errors
     ///

@@ -11,6 +11,7 @@ use ureq::http::{HeaderMap, Response, StatusCode, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
+use super::resolver;
 use super::room::Room;
 use crate::provide::Interrupt;
 
@@ -157,6 +158,7 @@ impl Client {
     #[must_use]
     pub fn new(settings: Settings, interrupt: Interrupt) -> Self {
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+        resolver::settle();
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .user_agent(USER_AGENT)

@@ -14,6 +14,7 @@ pub mod mirror;
 pub mod own;
 mod pack;
 pub mod places;
+mod resolver;
 pub mod room;
 pub mod roots;
 pub mod sonames;

@@ -3,11 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use pitstop_core::lockfile::LockedPackage;
 use pitstop_core::nix;
 use pitstop_host::answers::Question;
 use pitstop_host::fhs::{self, Settings, Words};
 use pitstop_host::lend::{self, Lender, Lent, command};
 use pitstop_host::namespace;
+use pitstop_host::project::Project;
+use pitstop_host::remedy::Sources;
 
 use super::fix::lock::project_error;
 use super::progress::Progress;
@@ -37,7 +40,8 @@ pub(super) fn run(fhs: &Fhs, output: &Output) -> Done {
         return export(name, &names, &settings, output);
     }
     let command = if fhs.command.is_empty() { default_command(&settings) } else { fhs.command.clone() };
-    let lent = root(fhs, &names, project, output)?;
+    let owned = Owned { settings_file: project, packages: settings.packages };
+    let lent = root(fhs, &names, &owned, output)?;
     if namespace::is_single_threaded() {
         return Err(start(&lent, &command));
     }
@@ -94,15 +98,9 @@ fn variables() -> Vec<(OsString, OsString)> {
     variables
 }
 
-/// The root for these packages: as the last time, where nothing has changed, else made now.
-fn root(
-    fhs: &Fhs,
-    names: &[String],
-    project: Option<PathBuf>,
-    output: &Output,
-) -> Result<Lent, CommandError> {
-    let sources = launch::sources(fhs.nixpkgs.as_deref())?;
-    let project_words = launch::project_words(&sources);
+/// All that a root rests on, as far as it is named and not a file.
+fn question(fhs: &Fhs, names: &[String], sources: &Sources) -> (Question, String) {
+    let project_words = launch::project_words(sources);
     let nix_path = std::env::var_os("NIX_PATH").unwrap_or_default();
     let is_nested = if Path::new("/.host-etc").exists() { "nested" } else { "" };
     let mut parts: Vec<&OsStr> =
@@ -115,15 +113,22 @@ fn root(
     if names.iter().any(|name| name.contains('/')) || fhs.nixpkgs.is_some() {
         parts.push(sources.folder.as_os_str());
     }
-    let question = Question::new(parts.iter().copied());
-    if let Some(lent) = lend::recall(&question) {
+    (Question::new(parts.iter().copied()), lend::digest(parts))
+}
+
+/// The root for these packages: as the last time, where nothing has changed, else made now.
+fn root(fhs: &Fhs, names: &[String], owned: &Owned, output: &Output) -> Result<Lent, CommandError> {
+    let sources = launch::sources(fhs.nixpkgs.as_deref())?;
+    let (asked, digest) = question(fhs, names, &sources);
+    let is_locked = !fhs.lock || !sources.pinned.lock.is_empty();
+    if is_locked && let Some(lent) = lend::recall(&asked) {
         return Ok(lent);
     }
 
     let mut progress = Progress::new(output);
     let mut show = |event| progress.show(&event);
     let interrupt = fix::interrupt()?;
-    let keep_in = sources.cache.join("fhs").join(lend::digest(parts));
+    let keep_in = sources.cache.join("fhs").join(digest);
     let made = fhs::make(names, Lender::new(&sources, keep_in, &mut show, &interrupt));
     progress.finish();
     let mut made = made.map_err(launch::lend_error)?;
@@ -135,15 +140,82 @@ fn root(
     for trouble in &made.troubles {
         output.warning(&format!("not provided: {trouble}"));
     }
-    made.witnesses.extend(project);
+    for line in &made.differs {
+        output.warning(&shown(line));
+    }
+    let wrote = owned.lock(fhs, &made.new, &sources, output)?;
+    made.witnesses.extend(owned.settings_file.clone());
     made.witnesses.extend(sources.project.iter().map(|folder| folder.join("flake.lock")));
     if made.troubles.is_empty() {
+        // The next start reads the lock as it is now.
+        let asked =
+            if wrote { question(fhs, names, &launch::sources(fhs.nixpkgs.as_deref())?).0 } else { asked };
         let witnesses: Vec<PathBuf> = made.witnesses.into_iter().collect();
         let fields = lend::encode(&made.lent);
-        question.keep(&witnesses, &fields.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        asked.keep(&witnesses, &fields.iter().map(Vec::as_slice).collect::<Vec<_>>());
     }
     launch::settle(&interrupt)?;
     Ok(made.lent)
+}
+
+/// What of a root is the project's, rather than of this one command.
+struct Owned {
+    /// The file with the project's settings.
+    settings_file: Option<PathBuf>,
+    /// Its packages.
+    packages: Vec<String>,
+}
+
+impl Owned {
+    /// Writes the project's packages into its lock, where it has one or is to get one. Whether anything was written.
+    fn lock(
+        &self,
+        fhs: &Fhs,
+        new: &[LockedPackage],
+        sources: &Sources,
+        output: &Output,
+    ) -> Result<bool, CommandError> {
+        let failed = |error| {
+            let error = project_error(error);
+            error.hint("the root is made; only the lock could not be written")
+        };
+        let project = Project::find(&sources.folder).map_err(failed)?;
+        let Some(project) = project.filter(|it| it.lock.is_some() || fhs.lock) else {
+            if fhs.lock {
+                output.warning("nothing was locked: this folder belongs to no project");
+                output.hint("name its packages in [tool.pitstop.fhs] of pyproject.toml");
+            }
+            return Ok(false);
+        };
+        if fhs.nixpkgs.is_some() {
+            return Ok(false);
+        }
+        let attributes = fhs::attributes(&self.packages).map_err(launch::lend_error)?;
+        let is_ours = |package: &&LockedPackage| {
+            attributes.contains(&package.attribute) || fhs::BASE.contains(&package.attribute.as_str())
+        };
+        let new: Vec<LockedPackage> = new.iter().filter(is_ours).cloned().collect();
+        let wrote = project.write(&|lock| {
+            for package in &new {
+                let set = project.named_from_here(package.set.clone());
+                lock.add_package(LockedPackage { set, ..package.clone() });
+            }
+        });
+        match wrote {
+            Ok(wrote) => {
+                if wrote {
+                    output.note(&format!("wrote {}", fix::shown_path(&project.lock_file)));
+                }
+                Ok(wrote)
+            }
+            Err(error) if fhs.lock => Err(failed(error)),
+            // Who may read the project only can use its root nevertheless.
+            Err(error) => {
+                output.warning(&format!("not locked: {error}"));
+                Ok(false)
+            }
+        }
+    }
 }
 
 /// Writes the equivalent buildFHSEnv.

@@ -159,6 +159,45 @@ fn a_root_that_is_known_is_entered_without_nix() {
     assert_eq!(trace.matches("execve(").count(), 2, "{trace}");
 }
 
+/// A project whose root has unixODBC.
+const LOCKED: &str = "printf '[tool.pitstop.fhs]\\npackages = [\"unixODBC\"]\\n' >pyproject.toml\n";
+
+#[test]
+fn a_root_that_is_locked_is_made_without_evaluating_nix() {
+    let root = Root::with_wheels(&[]);
+    let said = root.well(&format!("{LOCKED}pitstop fhs --lock -- test -e /usr/lib/libodbc.so.2"));
+    assert!(said.contains("wrote ") && said.contains("pitstop.lock"), "{said}");
+    let lock = root.well("cat pitstop.lock");
+    assert!(lock.contains("[[package]]\nattribute = \"bashInteractive\"\n"), "{lock}");
+    assert!(lock.contains("attribute = \"unixODBC\"\n"), "{lock}");
+    // What was wanted for one command alone is not the project's.
+    root.well("pitstop fhs --with zlib -- test -e /usr/lib/libz.so.1");
+    assert_eq!(root.well("cat pitstop.lock"), lock);
+    // As for a colleague who has just cloned it, and has no package set.
+    let start = "rm -rf ~/.cache/pitstop; strace -f -qq -e trace=execve -o trace $(type -P pitstop) fhs \
+        test -e /usr/lib/libodbc.so.2; cat trace";
+    let trace = root.well(&format!("export NIX_PATH=nixpkgs=/nowhere; {start}"));
+    assert!(trace.contains("nix-store\"") && !trace.contains("nix-instantiate"), "{trace}");
+    let trace = root.well(&format!("mv pitstop.lock away; {start}; mv away pitstop.lock"));
+    assert!(trace.contains("nix-instantiate\""), "{trace}");
+    assert_eq!(root.well("cat pitstop.lock"), lock);
+}
+
+#[test]
+fn what_is_nowhere_as_it_was_locked_is_built_and_the_difference_told() {
+    let root = Root::with_wheels(&[]);
+    root.well(&format!("{LOCKED}pitstop fhs --lock true"));
+    let changed = "sed -i 's|\\(outputs = .*/store/\\)[^-]*\\(-unixODBC\\)|\\100000000000000000000000000000000\\2|' pitstop.lock";
+    root.well(&format!("{changed}; grep 'outputs.*/0000*-unixODBC' pitstop.lock; rm -rf ~/.cache/pitstop"));
+    let said = root.well("pitstop fhs -- test -e /usr/lib/libodbc.so.2");
+    assert!(said.contains("unixODBC: the lock has ") && said.contains("here it is "), "{said}");
+    // Who may not write the lock has the root nevertheless.
+    let script = "rm -rf ~/.cache/pitstop; mkdir p; cp pyproject.toml p; cd p; echo 'version = 1' >pitstop.lock; chmod a-w .
+        pitstop fhs true; chmod u+w .";
+    let said = root.well(script);
+    assert!(said.contains("not locked: ") && said.contains("pitstop.lock"), "{said}");
+}
+
 #[test]
 fn what_is_exported_is_nix() {
     let root = Root::with(&[], false);

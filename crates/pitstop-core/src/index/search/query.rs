@@ -118,17 +118,26 @@ impl Query {
     ///
     /// A regular expression that is none, or too large.
     pub fn new(options: Options) -> Result<Query, PatternError> {
-        let text = |pattern: &str| {
-            if options.regex { pattern.to_owned() } else { regex_syntax::escape(pattern) }
+        // Text needs no parser.
+        let within = |pattern: &str| {
+            if options.regex { parse(pattern) } else { Ok(Hir::literal(pattern.as_bytes())) }
         };
-        let (start, end) =
-            (if options.at_root { "^" } else { "" }, if options.whole_name { "$" } else { "" });
-        let patterns = options.patterns.iter().map(|pattern| format!("{start}{}{end}", text(pattern)));
-        let parsed = patterns.map(|pattern| parse(&pattern)).collect::<Result<Vec<Hir>, _>>()?;
+        let whole = |pattern: &String| {
+            if options.regex {
+                // As text, as nix-locate does: `^` and `$` bind tighter than `|`.
+                let (start, end) =
+                    (if options.at_root { "^" } else { "" }, if options.whole_name { "$" } else { "" });
+                return parse(&format!("{start}{pattern}{end}"));
+            }
+            let start = options.at_root.then(|| Hir::look(Look::Start));
+            let end = options.whole_name.then(|| Hir::look(Look::End));
+            Ok(Hir::concat(start.into_iter().chain([within(pattern)?]).chain(end).collect()))
+        };
+        let parsed = options.patterns.iter().map(whole).collect::<Result<Vec<Hir>, _>>()?;
         let exact = parsed.iter().map(build).collect::<Result<_, _>>()?;
         let scan = parsed.iter().map(within_a_line).collect::<Option<Vec<Hir>>>();
         let scan = scan.map(|lines| build(&Hir::alternation(lines))).transpose()?;
-        let package = options.package.as_deref().map(|pattern| build(&parse(&text(pattern))?)).transpose()?;
+        let package = options.package.as_deref().map(|pattern| build(&within(pattern)?)).transpose()?;
         Ok(Query { exact, scan, package, options })
     }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use pitstop_core::lockfile::LockedSet;
+
 use super::evaluate::{self, State};
 use super::log::Log;
 use super::{MISSING_HINT, Nix, failed, words};
@@ -26,6 +28,8 @@ pub struct Packages {
     pub found: Vec<Package>,
     /// Where the package set lies, so that a change of it can be noticed.
     pub set: PathBuf,
+    /// How the package set is named again.
+    pub locked: LockedSet,
     /// What it took.
     pub cost: Cost,
 }
@@ -60,7 +64,19 @@ impl Nix {
         }
         let mut cost = if wanted.is_empty() { Cost::default() } else { self.realise_all(&wanted, context)? };
         cost.time = started.elapsed();
-        Ok(Packages { found, set: set.path, cost })
+        let locked = self.locked(&set, context)?;
+        Ok(Packages { found, set: set.path, locked, cost })
+    }
+
+    /// Has store paths in the store that are known already, and keeps them from being collected, without asking the package
+    /// set: they are there, or a cache has them. Whether that went well; if not, they must be built.
+    pub fn outputs(&self, paths: &[&str], context: &mut Context<'_>) -> Result<bool, Error> {
+        let wanted: Vec<String> = paths.iter().map(|&path| path.to_owned()).collect();
+        match self.realise_all(&wanted, context) {
+            Ok(_) => Ok(true),
+            Err(Error::ToolFailed { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn realise_all(&self, wanted: &[String], context: &mut Context<'_>) -> Result<Cost, Error> {

@@ -207,6 +207,8 @@ impl Governed {
         });
         if named.is_empty() {
             lock.nixpkgs = None;
+            // The next `fhs` locks those of the package set as it is then.
+            lock.forget_packages(&self.pinned.systems);
         }
     }
 
@@ -222,12 +224,7 @@ impl Governed {
         for found in remedy.found.values() {
             let Some(mut origin) = found.origin.clone() else { continue };
             if let Origin::Nix { set, .. } = &mut origin {
-                // A folder of the project is named from there.
-                let near = set.url.as_deref().and_then(|url| {
-                    let path = Path::new(url.strip_prefix("path:")?);
-                    Some(format!("path:{}", path.strip_prefix(&project.folder).ok()?.display()))
-                });
-                set.url = near.or(set.url.take());
+                *set = project.named_from_here(std::mem::take(set));
                 sets.push(set.clone());
             }
             let told_by = found.told_by.as_deref().map(|told_by| in_brief(told_by, &origin));
