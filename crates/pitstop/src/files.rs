@@ -25,7 +25,7 @@ pub(crate) const FILES: &[(&str, Access, &str)] = &[
     ("VENV/.pitstop/manifest.json", Access::Written, "what `fix` and `patch` did, and what undoes it"),
     ("VENV/.pitstop/provided.json", Access::Written, "which library is from whom, for whom"),
     (
-        "VENV/.pitstop/root-*",
+        "VENV/.pitstop/roots/",
         Access::Written,
         "links that keep store paths from being garbage-collected; they go with the environment",
     ),

@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::Root;
+use crate::console::line_matches;
 use crate::pages::page;
 use crate::root;
 use crate::schema::Schema;
@@ -32,7 +33,10 @@ const ASKED: &[(&str, &str)] = &[
     ("tree", "pitstop tree --json v/lib/python3.11/site-packages/pyodbc.*.so"),
     ("why", "pitstop why --json libodbc.so.2 v"),
     ("fix", "pitstop fix --json --dry-run --scripts v"),
-    ("fix", "pitstop fix --json --scripts --lock v"),
+    (
+        "fix",
+        "pitstop fix --json --scripts --lock v; find v .cache .local -path '*pitstop*' -not -type d > written",
+    ),
     ("status", "pitstop status --json v"),
     ("check", "pitstop check --json v"),
     ("why", "pitstop why --json libodbc.so.2 v"),
@@ -111,7 +115,7 @@ fn answers_are_as_the_schemas_say() {
     let folder = tempfile::tempdir().unwrap();
     let mut wrong = Vec::new();
     for (number, (name, command)) in ASKED.iter().enumerate() {
-        let said = home.bash(&format!("{command} 2>errors || true"));
+        let said = home.bash(&format!("{{ {command}; }} 2>errors || true"));
         let errors = || home.bash("cat errors");
         let document: Value = serde_json::from_str(&said)
             .unwrap_or_else(|error| panic!("{command}: {error}\n{said}\n{}", errors()));
@@ -134,6 +138,24 @@ fn answers_are_as_the_schemas_say() {
     let unseen: Vec<String> = unseen.collect();
     assert_eq!(unseen, NOT_MET, "fields that no answer has");
     validate(folder.path());
+    every_file_is_listed(&home.bash("cat written"));
+}
+
+/// Holds the files that `fix` has written against the table of files in the docs.
+fn every_file_is_listed(written: &str) {
+    let page = page("docs/commands.md");
+    let rows = page.text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | writes |"));
+    let listed = rows.flat_map(|(paths, _)| paths.split(", ").map(|path| path.trim_matches('`')));
+    let listed = listed.map(|path| {
+        let path = path.replace("SITE", "v/lib/python3.11/site-packages").replace("VENV", "v");
+        let path = path.replace("$XDG_CACHE_HOME", ".cache").replace("$XDG_STATE_HOME", ".local/state");
+        if path.ends_with('/') { format!("{path}…") } else { path.replace('*', "…") }
+    });
+    let listed: Vec<String> = listed.collect();
+    let is_listed = |file: &&str| listed.iter().any(|path| line_matches(path, file));
+    let unlisted: Vec<&str> = written.lines().filter(|file| !is_listed(file)).collect();
+    assert!(unlisted.is_empty(), "no row of docs/commands.md has {unlisted:#?}\n{listed:#?}");
+    assert!(written.lines().count() > 10, "{written}");
 }
 
 fn place(name: &str) -> String {

@@ -171,7 +171,8 @@ pub(crate) fn matches(shown: &[String], real: &[String]) -> bool {
     }
 }
 
-fn line_matches(shown: &str, real: &str) -> bool {
+/// The same for one line.
+pub(crate) fn line_matches(shown: &str, real: &str) -> bool {
     match shown.split_once('…') {
         None => shown == real,
         Some((head, rest)) => real.strip_prefix(head).is_some_and(|real| {
