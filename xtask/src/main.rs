@@ -8,6 +8,7 @@ mod fault;
 mod fuzz;
 mod install;
 mod page;
+mod record;
 mod test;
 
 use std::ffi::OsString;
@@ -34,6 +35,8 @@ cargo xtask CHORE
                  --pitstop FILE takes that command instead of building one
   fault          stop fix and undo at each of their system calls, and write docs/faults.md; --points N takes only so many
   fuzz [TARGET…] run fuzz targets under libFuzzer, each for --seconds N, 600 unless said
+  docs           write docs/commands.md from the code
+  record         run the README's session in the NixOS-like root, and draw docs/recording.svg
   dist           make the wheel, a tarball and their checksums in target/dist, with the static command;
                  --profile NAME builds with that profile instead of release
   nixbox [CMD…]  run a command, or a shell, in the NixOS-like root
@@ -55,6 +58,8 @@ fn main() -> ExitCode {
         Some("bench") => bench::run_words(&rest),
         Some("corpus") => texts(&rest).and_then(|words| corpus::run_words(&words)),
         Some("fault") => fault::run_words(&rest),
+        Some("docs") => write_docs(),
+        Some("record") => record::record(),
         Some("fuzz") => fuzz::run_words(&rest),
         _ => {
             eprint!("{USAGE}");
@@ -68,6 +73,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Has the test that holds `docs/commands.md` against the command line write it.
+fn write_docs() -> Result<()> {
+    run(Command::new(cargo())
+        .args(["test", "--quiet", "--package", "pitstop", "--bin", "pitstop", "docs::the_page_of_commands"])
+        .env("PITSTOP_WRITE_GOLDEN", "1"))
 }
 
 /// Runs a command, or a shell, in the NixOS-like root, with `pitstop` on its PATH.

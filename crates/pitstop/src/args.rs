@@ -116,6 +116,7 @@ pub(crate) enum Command {
 pub(crate) struct Check {
     /// Environments or site-packages folders; or what is not installed yet: wheels, source distributions, requirements
     /// files, pyproject.toml, uv.lock, poetry.lock, pylock.toml
+    #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 
     /// The Python that wheels are for [default: the active environment's, else python3]
@@ -223,7 +224,7 @@ pub(crate) struct Patch {
 #[derive(Args, Debug)]
 pub(crate) struct Try {
     /// What to install, as pip names it
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "PACKAGE")]
     pub(crate) packages: Vec<String>,
 
     /// The Python to make the environment with

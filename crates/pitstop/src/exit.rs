@@ -1,4 +1,4 @@
-//! The exit statuses: part of the command's contract, documented in `docs/reference.md`.
+//! The exit statuses: part of the command's contract, documented in `docs/commands.md`, which is made from them.
 
 use std::process::ExitCode;
 
@@ -22,6 +22,18 @@ pub(crate) enum ExitStatus {
     /// `run` and `fhs`: the command could not be started.
     NotStarted = 127,
 }
+
+/// Each status and what it means, for those who describe them.
+pub(crate) const MEANINGS: &[(ExitStatus, &str)] = &[
+    (ExitStatus::Success, "All is well"),
+    (ExitStatus::Missing, "Something is missing, or does not load"),
+    (ExitStatus::Usage, "The command line, the settings or the target cannot be used"),
+    (ExitStatus::Incomplete, "Part of the input could not be read; wins over 1"),
+    (ExitStatus::Provider, "A provider or the network failed"),
+    (ExitStatus::Refused, "A fix was refused, rolled back or interrupted"),
+    (ExitStatus::NotExecutable, "`run` and `fhs`: the command is there, and is no program"),
+    (ExitStatus::NotStarted, "`run` and `fhs`: the command could not be started, for whatever reason"),
+];
 
 impl From<ExitStatus> for ExitCode {
     fn from(status: ExitStatus) -> Self {

@@ -2,8 +2,11 @@
 
 mod args;
 mod commands;
+#[cfg(test)]
+mod docs;
 mod error;
 mod exit;
+mod files;
 mod output;
 mod picture;
 

@@ -211,7 +211,7 @@ fn a_list_is_checked_with_what_uv_fetches_and_then_with_its_cache_alone() {
     let check = |variables: &[(&str, &str)]| {
         let mut command = environment.command(&["check", "--python"]);
         command.arg(&python).arg(&list).envs(variables.iter().copied());
-        Environment::ended(&mut command.env("UV_DEFAULT_INDEX", &url))
+        Environment::ended(command.env("UV_DEFAULT_INDEX", &url))
     };
     let nowhere = [("UV_OFFLINE", "1")];
     let (status, said) = check(&nowhere);

@@ -10,11 +10,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 /// What a block holds, in bytes: it and what is made of it fit a processor's second cache.
-const BLOCK: usize = 32 << 10;
+const BLOCK: usize = 64 << 10;
 /// Room before a block for the line that the block before it began, so that lines are never put together elsewhere.
 const HEADROOM: usize = 8 << 10;
 /// Blocks on their way.
-const BLOCKS: usize = 3;
+const BLOCKS: usize = 4;
 /// What is asked of zstd at once: as much as nix-locate asks, whose order of answers follows from it
 /// (`pitstop_core::index::search`).
 const READ: usize = 8 << 10;

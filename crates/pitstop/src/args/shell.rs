@@ -59,13 +59,13 @@ pub(crate) struct Completions {
 /// The shells that completions are made for.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum CompletionShell {
-    /// Of GNU
+    /// bash, with its completion package
     Bash,
     /// zsh, with compinit
     Zsh,
-    /// fish
+    /// fish, without more
     Fish,
-    /// nu
+    /// nushell, as a module
     Nushell,
 }
 

@@ -11,16 +11,9 @@ use super::Done;
 use super::fix::shown_path;
 use crate::args::{self, Man};
 use crate::error::CommandError;
-use crate::exit::ExitStatus;
+use crate::exit::{ExitStatus, MEANINGS};
+use crate::files::FILES;
 use crate::output::{Output, shown};
-
-/// What stands in the main page beside what `--help` says.
-const FILES: [(&str, &str); 4] = [
-    ("VENV/.pitstop/", "what `pitstop fix` has done to an environment, and what it needs to undo it"),
-    ("$XDG_CACHE_HOME/pitstop/", "indexes, and answers that are asked for again when something has changed"),
-    ("$XDG_STATE_HOME/pitstop/run/", "what `pitstop run` has found, with garbage-collector roots"),
-    ("pyproject.toml", "[tool.pitstop.fhs]: what `pitstop fhs` is made of"),
-];
 
 /// Prints one page, or writes all of them.
 pub(super) fn run(man: &Man, output: &Output) -> Done {
@@ -68,7 +61,10 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     let is_main = command.get_name() == "pitstop";
     if is_main {
         notes(command).to_writer(&mut text)?;
-        files().to_writer(&mut text)?;
+        listed("EXIT STATUS", MEANINGS.iter().map(|(status, what)| ((*status as u8).to_string(), *what)))
+            .to_writer(&mut text)?;
+        listed("FILES", FILES.iter().map(|(path, _, what)| ((*path).to_owned(), *what)))
+            .to_writer(&mut text)?;
     }
     let mut also = Roff::new();
     also.control("SH", ["SEE ALSO"]);
@@ -83,20 +79,22 @@ fn notes(command: &Command) -> Roff {
     let mut notes = Roff::new();
     notes.control("SH", ["NOTES"]);
     let words = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    for paragraph in words.split("\n\n") {
+    // The statuses have a section of their own.
+    for paragraph in words.split("\n\n").filter(|words| !words.starts_with("Exit status")) {
         notes.control("PP", []);
         notes.text([roman(paragraph.replace('\n', " "))]);
     }
     notes
 }
 
-fn files() -> Roff {
-    let mut files = Roff::new();
-    files.control("SH", ["FILES"]);
-    for (path, what) in FILES {
-        files.control("TP", []);
-        files.text([bold(path)]);
-        files.text([roman(what)]);
+/// A section of names and what they mean.
+fn listed(title: &str, rows: impl Iterator<Item = (String, &'static str)>) -> Roff {
+    let mut section = Roff::new();
+    section.control("SH", [title]);
+    for (name, what) in rows {
+        section.control("TP", []);
+        section.text([bold(name)]);
+        section.text([roman(what)]);
     }
-    files
+    section
 }

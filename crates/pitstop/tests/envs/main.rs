@@ -8,6 +8,7 @@ mod patch;
 mod programs;
 mod run;
 mod shell;
+mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
