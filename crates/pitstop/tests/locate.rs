@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fmt::Write as _;
+use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::{env, fs};
@@ -286,6 +287,49 @@ fn a_damaged_database_gives_what_stands_before_the_damage_and_says_so() {
     let output = pitstop(folder.path(), &["bin/zsh"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&output.stderr).contains("version 2"));
+}
+
+/// Bytes through a program.
+fn through(program: &[&str], bytes: &[u8]) -> Vec<u8> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file.rewind().unwrap();
+    let output = Command::new(program[0]).args(&program[1..]).stdin(file).output().unwrap();
+    assert!(output.status.success(), "{program:?}");
+    output.stdout
+}
+
+#[test]
+fn lines_that_no_index_has_and_a_broken_frame_are_told_with_their_place() {
+    const HEADER: usize = 12;
+    let folder = database();
+    let path = folder.path().join("files");
+    let whole = fs::read(&path).unwrap();
+    let lines = through(&["zstd", "-dcq"], &whole[HEADER..]);
+    let long = [&b"1r\0\0/"[..], &vec![b'a'; 10 << 20], b"\n"].concat();
+    let odd: [(&str, &[u8]); 2] =
+        [("no package", b"1r\0\0/lib/libz.so.1.3.9\np\0\0{\"attr\":1}\n"), ("longer than", &long)];
+    let mut broken: Vec<(&str, Vec<u8>)> = Vec::new();
+    for (words, line) in odd {
+        let packed = through(&["zstd", "-qc"], &[&lines, line].concat());
+        broken.push((words, [&whole[..HEADER], &packed].concat()));
+    }
+    let mut flipped = whole.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle..middle + 64].iter_mut().for_each(|byte| *byte ^= 0xff);
+    broken.push(("zstd", flipped));
+    for (what, bytes) in broken {
+        fs::write(&path, bytes).unwrap();
+        let output = pitstop(folder.path(), &["lib/libz.so.1.3"]);
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{what}: {words}");
+        let has_place = words.contains("at byte") || words.contains("bytes into what was unpacked");
+        assert!(has_place && words.contains(path.to_str().unwrap()), "{what}: {words}");
+        assert!(words.contains("partial") && !words.contains("panicked"), "{what}: {words}");
+        if what != "zstd" {
+            assert!(String::from_utf8_lossy(&output.stdout).contains("/lib/libz.so.1.3.1"), "{what}");
+        }
+    }
 }
 
 #[test]
