@@ -28,6 +28,7 @@ cargo xtask CHORE
   bench index    index made-up binary caches of up to 100,000 packages, and write docs/performance.md
   bench locate   compare `pitstop locate` with nix-locate, time both, and write docs/performance.md;
                  --peer nix-locate=PATH; --database FOLDER, else one is made from Contents of --mirror URL
+  bench names    time what reading the code of 500 packages adds to a first check, and write docs/performance.md
   bench fhs      time a start in `pitstop fhs` beside bwrap and a wrapper like buildFHSEnv's; --rounds N
   corpus         use the packages that people install most: in the NixOS-like root before `pitstop fix` and after it, and on a
                  Debian that has the libraries; write docs/corpus.html and corpus.json. Goes on where it was stopped.

@@ -6,6 +6,7 @@ mod fhs;
 mod hook;
 mod index;
 mod locate;
+mod names;
 mod report;
 mod shim;
 mod tree;
@@ -30,12 +31,13 @@ pub(crate) fn run_words(words: &[OsString]) -> Result<()> {
         ["measure", command] => contest::measure(command),
         ["measure-direct", words @ ..] => contest::measure_direct(words),
         ["index"] => index::run(),
+        ["names"] => names::run(),
         ["check", options @ ..] => check(&Options::parse(options)?),
         ["locate", options @ ..] => locate::run_words(options),
         ["shim", options @ ..] => shim::run_words(options),
         ["fhs", options @ ..] => fhs::run(Options::parse(options)?.rounds),
         ["fhs-inside", rest @ ..] => fhs::inside(rest),
-        _ => bail!("cargo xtask bench check|fhs|index|locate|shim, see cargo xtask"),
+        _ => bail!("cargo xtask bench check|fhs|index|locate|names|shim, see cargo xtask"),
     }
 }
 

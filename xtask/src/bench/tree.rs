@@ -49,6 +49,54 @@ const LARGE: &[&str] = &[
 /// A small one that `pitstop fix` mends: everything but what `pyodbc` needs is there on most machines.
 const SMALL: &[&str] = &["numpy", "pandas", "pyodbc"];
 
+/// What is copied until there are many packages: some with native code, some with much Python, some small.
+const MANY: &[&str] = &[
+    "numpy",
+    "pillow",
+    "lxml",
+    "cffi",
+    "cryptography",
+    "pyyaml",
+    "aiohttp",
+    "sqlalchemy",
+    "soundfile",
+    "python-magic",
+    "setuptools",
+    "requests",
+    "urllib3",
+    "idna",
+    "certifi",
+    "charset-normalizer",
+    "jinja2",
+    "markupsafe",
+    "click",
+    "flask",
+    "werkzeug",
+    "pygments",
+    "networkx",
+    "pytest",
+    "rich",
+    "attrs",
+    "packaging",
+    "pyparsing",
+    "python-dateutil",
+    "six",
+    "pydantic",
+    "pydantic-core",
+    "typing-extensions",
+    "fonttools",
+    "joblib",
+    "tqdm",
+    "psutil",
+    "docutils",
+    "sphinx",
+    "mypy",
+];
+/// How many that is.
+const MANY_PACKAGES: &str = "500";
+/// Copies them.
+const COPY: &str = include_str!("many.py");
+
 /// How large an environment is.
 pub(super) struct Size {
     pub(super) native_files: String,
@@ -72,6 +120,18 @@ impl Size {
 /// The large environment.
 pub(super) fn large() -> Result<PathBuf> {
     made("large", |venv| install(venv, LARGE, &["--no-deps", "--no-cache-dir"]))
+}
+
+/// An environment of [`MANY_PACKAGES`] packages.
+pub(super) fn many() -> Result<PathBuf> {
+    made("many", |venv| {
+        install(venv, MANY, &["--no-deps", "--no-compile"])?;
+        let mut command = Command::new(venv.join("bin/python"));
+        let site = "import sysconfig; print(sysconfig.get_path('platlib'))";
+        let site = Command::new(venv.join("bin/python")).args(["-c", site]).output()?;
+        let site = String::from_utf8(site.stdout)?;
+        run(command.args(["-c", COPY, site.trim(), MANY_PACKAGES]))
+    })
 }
 
 /// The small environment as it is, and a copy of it that was fixed.

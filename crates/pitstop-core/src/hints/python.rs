@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::packed::Searcher;
 use ruff_python_ast::visitor::{self, Visitor};
 use ruff_python_ast::{Comprehension, ExceptHandler, Expr, ExprCall, Parameters, Stmt, StmtIf, StmtTry};
 use ruff_text_size::Ranged;
@@ -27,16 +27,16 @@ pub enum Unparsed {
 }
 
 /// The words of which every way to load a library by name has one.
-static WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-    let words = ["CDLL", "PyDLL", "cdll", "dlopen", "find_library", "oadLibrary", "load_library"];
-    // Only for this kind of match are all words looked for at once, with the processor's wide registers.
-    AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(words).ok()
+static WORDS: LazyLock<Option<Searcher>> = LazyLock::new(|| {
+    // All words at once, with the processor's wide registers: an automaton looks for rare letters first, and in code these
+    // are not rare enough. `None` where the processor has no such registers.
+    Searcher::new(["CDLL", "PyDLL", "cdll", "dlopen", "find_library", "oadLibrary", "load_library"])
 });
 
 /// Whether a file may load a library by name: one pass over its bytes, which a parser takes a hundred times as long for.
 #[must_use]
 pub fn worth_scanning(bytes: &[u8]) -> bool {
-    WORDS.as_ref().is_none_or(|words| words.is_match(bytes))
+    WORDS.as_ref().is_none_or(|words| words.find(bytes).is_some())
 }
 
 /// The calls in a Python file that load a library by name, in the order of the file.
